@@ -1,0 +1,53 @@
+# Two commands: `make book` builds the book, `make test` proves it. Both install what they need first.
+
+SHELL  := /bin/sh
+VENV   := .venv
+BIN    := $(VENV)/bin
+EXTRAS := book,deploy,run,test,train
+PYTHON  = $(shell sh scripts/find_python.sh)
+
+# One pytest run over unit tests and notebooks, so that one line at the end tells the whole result.
+NBVAL  := --nbval --nbval-current-env --nbval-cell-timeout=60 --nbval-sanitize-with=tests/nbval_sanitize.cfg
+
+.DEFAULT_GOAL := help
+.PHONY: help install book test lab train clean distclean
+
+help:  ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/installed  ## make .venv and install everything into it
+
+# System packages, once, and again when apt.txt changes. What could not be installed is said, and not asked for again.
+$(VENV)/system: apt.txt scripts/system_packages.sh
+	@sh scripts/system_packages.sh apt.txt "$(PYTHON)"
+	@mkdir -p $(VENV) && touch $@
+
+# `test -n` because a Python that was not found leaves an empty name (the reason is printed by find_python.sh).
+$(VENV)/installed: $(VENV)/system pyproject.toml constraints.txt
+	@test -x $(BIN)/python || { test -n "$(PYTHON)" && "$(PYTHON)" -m venv $(VENV); }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS)]' -c constraints.txt
+	@touch $@
+
+book: $(VENV)/installed  ## build the book from the committed notebooks
+	@$(BIN)/python scripts/build_book.py
+	@echo "Open it with: xdg-open book/_build/html/index.html"
+
+# A book that does not build stops nothing here (the leading -): the tests build it again and count that as failures,
+# so that the last line tells the whole result. ruff and mypy are among the tests, too (tests/test_style.py).
+test: $(VENV)/installed  ## run every check and test, and every notebook
+	-@$(BIN)/python scripts/build_book.py
+	$(BIN)/python -m pytest tests notebooks $(NBVAL)
+
+lab: $(VENV)/installed  ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+train: $(VENV)/installed  ## train a captioner from nothing
+	$(BIN)/uvlm train
+
+clean:  ## remove what was built; the virtual environment stays
+	rm -rf book/_build build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -print | xargs rm -rf
+	find . -path ./$(VENV) -prune -o -name .ipynb_checkpoints -type d -print | xargs rm -rf
+
+distclean: clean  ## clean, and remove the virtual environment too
+	rm -rf $(VENV)

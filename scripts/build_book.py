@@ -1,0 +1,54 @@
+"""Build the book from the committed notebooks into book/_build/html; any warning is an error.
+
+The old build is removed first. An incremental build would not repeat the warnings of pages that it does not
+read again, so a book that failed once would pass the second time.
+"""
+
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "book" / "_build"
+HTML = BUILD / "html"
+STAMP = BUILD / "built"
+SOURCE_DIRS = ("book", "notebooks")
+
+
+def sources() -> list[Path]:
+    """Return every file that the built book depends on."""
+    found = [Path(__file__).resolve(), ROOT / "constraints.txt"]
+    for name in SOURCE_DIRS:
+        for path in (ROOT / name).rglob("*"):
+            generated = BUILD in path.parents or ".ipynb_checkpoints" in path.parts or "__pycache__" in path.parts
+            if path.is_file() and not generated:
+                found.append(path)
+    return found
+
+
+def is_current() -> bool:
+    """Tell whether the last build succeeded and no source is newer than it."""
+    return STAMP.exists() and all(path.stat().st_mtime <= STAMP.stat().st_mtime for path in sources())
+
+
+def build() -> None:
+    """Build the book; raise SystemExit with one sentence if anything in it is wrong."""
+    started = time.time()
+    shutil.rmtree(BUILD, ignore_errors=True)
+    jupyter_book = "from jupyter_book.cli.main import main; main()"  # it has no __main__, and need not be on PATH
+    command = [sys.executable, "-c", jupyter_book, "build", ".", "--path-output", "book"]
+    command += ["--config", "book/_config.yml", "--toc", "book/_toc.yml", "-W", "-n", "--keep-going", "-q"]
+    code = subprocess.run(command, cwd=ROOT).returncode
+    if code or not (HTML / "index.html").exists():
+        raise SystemExit("The book was not built: the warnings and errors above are the reasons.")
+    STAMP.touch()
+    print(f"The book was built in {time.time() - started:.0f} s.")
+
+
+if __name__ == "__main__":
+    if is_current():
+        print("The book is up to date.")
+    else:
+        build()
