@@ -1,0 +1,1 @@
+"""What a µNPU takes, and what a network asks of it (chapter 1)."""
