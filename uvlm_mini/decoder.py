@@ -1,0 +1,126 @@
+"""AttSSM: at every step GCDM looks at the picture with the last output, and a selective SSM takes the next step.
+
+    word t-1 --> embedding --.
+                              join --> SSM --> y_t --> logits = E y_t
+    features --> GCDM(y_t-1) -'                |
+                   ^                           |
+                   '---------------------------'
+
+The embedding matrix E is also the output matrix (weight tying). Chapter 5 builds it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .config import AttSSMConfig
+from .modulation import GCDM, adapt
+from .ssm import SelectiveSSM
+
+
+class Context(NamedTuple):
+    """What a picture gives to every step: computed once."""
+
+    x: Tensor  # (B, C, h, w) fused features
+    signal: Tensor  # (B, C, h, w) the picture's part of GCDM's bias
+    gate: Tensor  # (B, C) and of its gate
+
+
+class State(NamedTuple):
+    """What a step hands to the next."""
+
+    h: Tensor  # (B, I, N) state of the SSM
+    y: Tensor  # (B, H) last output, the query of GCDM
+
+
+class MultiScaleFusion(nn.Module):
+    """Features seen at three scales, added up, with a learned map that tells where a position is.
+
+    Parameters
+    ----------
+    channels, side : C and h = w of the features.
+    """
+
+    def __init__(self, channels: int, side: int) -> None:
+        super().__init__()
+        self.sides = [side // scale for scale in (1, 2, 4) if side % scale == 0]
+        self.points = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in self.sides)
+        self.place = nn.Parameter(torch.zeros(channels, side, side))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C, h, w)."""
+        fused = self.place
+        for side, point in zip(self.sides, self.points, strict=True):
+            fused = fused + adapt(point(adapt(x, side)), x.shape[-1])
+        return F.hardswish(fused)
+
+
+class AttSSM(nn.Module):
+    """The decoder.
+
+    Parameters
+    ----------
+    config : sizes; see AttSSMConfig.
+    words : size V of the vocabulary, specials included.
+    """
+
+    def __init__(self, config: AttSSMConfig, words: int) -> None:
+        super().__init__()
+        self.config = config
+        c, h = config.features, config.hidden
+        self.embedding = nn.Embedding(words, h)
+        nn.init.normal_(self.embedding.weight, std=0.05)
+        self.fusion = MultiScaleFusion(c, config.side)
+        self.gcdm = GCDM(h, c)
+        self.project = nn.Linear(2 * c, h)
+        self.join = nn.Linear(2 * h, h)
+        self.norm = nn.LayerNorm(h)
+        self.ssm = SelectiveSSM(h, config.expand, config.states, config.dt_rank)
+        self.norm_out = nn.LayerNorm(h)
+        self.drop = nn.Dropout(config.dropout)
+
+    def prepare(self, features: Tensor) -> Context:
+        """(B, C, h, w) features of the encoder -> what every step needs of them."""
+        x = self.fusion(features)
+        return Context(x, *self.gcdm.prepare(x))
+
+    def start(self, batch: int) -> State:
+        """The state before the first word."""
+        return State(self.ssm.start(batch), self.norm.weight.new_zeros(batch, self.config.hidden))
+
+    def step(self, token: Tensor, context: Context, state: State) -> tuple[Tensor, State]:
+        """One word.
+
+        Parameters
+        ----------
+        token : (B,) numbers of the previous words, BOS at first.
+        context, state : from `prepare` and from the previous step.
+
+        Returns
+        -------
+        (B, V) logits of the next word, and the next state.
+        """
+        y, state = self.advance(token, context, state)
+        return F.linear(y, self.embedding.weight), state
+
+    def advance(self, token: Tensor, context: Context, state: State) -> tuple[Tensor, State]:
+        """As `step`, without the output matrix: (B, H) output and the next state."""
+        seen = self.gcdm(context.x, (context.signal, context.gate), state.y)  # (B, 2C)
+        both = torch.cat([self.drop(self.embedding(token)), self.project(seen)], 1)  # (B, 2H)
+        u = self.join(both)  # (B, H)
+        y, h = self.ssm.step(self.norm(u), state.h)
+        y = self.norm_out(u + self.drop(y))
+        return y, State(h, y)
+
+    def forward(self, features: Tensor, tokens: Tensor) -> Tensor:
+        """Teacher forcing: (B, C, h, w) features and (B, T) previous words -> (B, T, V) logits, by `advance`."""
+        context, state = self.prepare(features), self.start(len(tokens))
+        outputs = []
+        for t in range(tokens.shape[1]):
+            y, state = self.advance(tokens[:, t], context, state)
+            outputs.append(y)
+        return F.linear(self.drop(torch.stack(outputs, 1)), self.embedding.weight)
