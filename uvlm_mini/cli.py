@@ -1,0 +1,199 @@
+"""The command `uvlm`: train, caption, evaluate, scenes, doctor.
+
+Every mistake is answered by one sentence on standard error: exit status 2 where what was given is wrong, 1 where
+the work failed, 130 where it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+WEIGHTS = "uvlm_mini.safetensors"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except ModuleNotFoundError as error:
+        print(f"uvlm: {error.name} is not installed; install uvlm_mini[{arguments.extra}].", file=sys.stderr)
+        return 1
+    except (ValueError, FileNotFoundError) as error:
+        print(f"uvlm: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as stopped:
+        print(f"uvlm: {str(stopped) or 'Stopped.'}", file=sys.stderr)
+        return 130
+    except PermissionError as error:
+        print(f"uvlm: {error.filename} may not be written; choose another folder.", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"uvlm: {error.strerror or error}", file=sys.stderr)
+        return 1
+    except FloatingPointError as error:
+        print(f"uvlm: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="uvlm", description="A captioner for microcontroller NPUs, from the ground up.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run, extra: str, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run, extra=extra)
+        return sub
+
+    p = command("caption", _caption, "run", "Caption pictures.")
+    p.add_argument("pictures", nargs="+", metavar="PICTURE")
+    p.add_argument("--weights", help="checkpoint to use instead of the shipped one")
+    p.add_argument("--beam", type=int, default=3, help="beam width (default 3)")
+
+    p = command("evaluate", _evaluate, "train", "Score captions of a whole split, the model beside people.")
+    p.add_argument("--weights", help="checkpoint to use instead of the shipped one")
+    p.add_argument("--split", default="test", help="train, val, test, compositional or hard (default test)")
+    p.add_argument("--limit", type=int, help="take only the first pictures of the split")
+    p.add_argument("--beam", type=int, default=3, help="beam width (default 3)")
+    p.add_argument("--no-java", action="store_true", help="leave METEOR and SPICE out")
+    _data_arguments(p)
+
+    p = command("train", _train, "train", "Train a captioner from nothing, or resume what was stopped.")
+    p.add_argument("--recipe", default="mini", help="mini (the shipped weights) or class (two minutes)")
+    p.add_argument("--out", default="runs/mini", help="folder of checkpoint, log and weights (default runs/mini)")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--limit", type=int, help="take only the first training pictures")
+    _data_arguments(p)
+
+    p = command("scenes", _scenes, "run", "Write the embedded data set as PNG files and a JSON in Karpathy's format.")
+    p.add_argument("out", help="folder to write into")
+    p.add_argument("--splits", nargs="+", help="which splits (default all)")
+    p.add_argument("--limit", type=int, help="take only the first pictures of each split")
+    p.add_argument("--pixels", type=int, default=64, help="side of the pictures (default 64)")
+
+    command("doctor", _doctor, "run", "Check what a class machine needs.")
+    return parser
+
+
+def _data_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--data", metavar="JSON", help="captions in Karpathy's format instead of the embedded scenes")
+    p.add_argument("--images", metavar="FOLDER", help="the folder of its pictures (default: where the JSON is)")
+
+
+def _load(weights: str | None):
+    from .model import UVLM
+    from .paths import data_path
+
+    return UVLM.load(weights or data_path(WEIGHTS))
+
+
+def _captioned(arguments: argparse.Namespace, split: str, side: int, limit: int | None):
+    """A split of the embedded scenes, or of the file that was given."""
+    from itertools import islice
+
+    from .datasets import coco, scenes
+
+    if arguments.data:
+        folder = arguments.images or Path(arguments.data).parent
+        return coco.CaptionSet.gather(islice(coco.read_karpathy(arguments.data, folder, split, side), limit))
+    if side != scenes.SIDE:
+        raise ValueError(f"The embedded scenes are drawn at {scenes.SIDE} pixels, this model takes {side}; give --data.")
+    if split not in scenes.SPLITS:
+        raise ValueError(f"There is no split {split!r}; use one of {', '.join(scenes.SPLITS)}.")
+    return coco.CaptionSet.gather(scenes.samples(split, limit))
+
+
+def _caption(arguments: argparse.Namespace) -> int:
+    from .pictures import read_picture
+
+    model = _load(arguments.weights)
+    status = 0
+    for path in arguments.pictures:
+        try:
+            picture = read_picture(path, model.config.encoder.image)
+        except (ValueError, FileNotFoundError) as error:  # the other pictures still get their captions
+            print(f"uvlm: {error}", file=sys.stderr)
+            status = 2
+            continue
+        caption, log_prob = model.captions(picture, arguments.beam)[0]
+        name = f"{path}: " if len(arguments.pictures) > 1 else ""
+        print(f"{name}{caption}  (log-probability {log_prob:.2f})")
+        strange = model.strangeness(picture)
+        if strange > 1:
+            print(
+                f"uvlm: {path} is unlike anything this model was trained on ({strange:.1f} times the limit); "
+                "its caption deserves no trust.",
+                file=sys.stderr,
+            )
+    return status
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from .evaluate import evaluate, table
+
+    model = _load(arguments.weights)
+    data = _captioned(arguments, arguments.split, model.config.encoder.image, arguments.limit)
+    with tqdm(total=len(data), desc="captioning", unit="picture", file=sys.stderr) as bar:
+        result = evaluate(model, data, arguments.beam, not arguments.no_java, bar.update)
+    print(f"{len(data)} pictures of {arguments.split}, beam {arguments.beam}")
+    print(table(result))
+    return 0
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from .config import preset
+    from .train.loop import Trainer
+    from .train.stages import PICTURES, RECIPES
+
+    if arguments.recipe not in RECIPES:
+        raise ValueError(f"There is no recipe {arguments.recipe!r}; use one of {', '.join(RECIPES)}.")
+    config = preset("mini")
+    print("Drawing the pictures." if not arguments.data else "Reading the pictures.", file=sys.stderr)
+    train = _captioned(arguments, "train", config.encoder.image, arguments.limit or PICTURES[arguments.recipe])
+    val = _captioned(arguments, "val", config.encoder.image, 500)
+    trainer = Trainer(config, RECIPES[arguments.recipe], train, val, arguments.out, arguments.seed)
+    if trainer.progress.stage or trainer.progress.step:
+        print(f"Resuming {trainer.checkpoint}.", file=sys.stderr)
+    trainer.run()
+    print(f"Weights: {trainer.folder / 'weights.safetensors'}")
+    return 0
+
+
+def _scenes(arguments: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from .datasets import coco, scenes
+
+    if not 16 <= arguments.pixels <= 4096:
+        raise ValueError(f"Pictures have 16 to 4096 pixels a side, not {arguments.pixels}.")
+    splits = arguments.splits or list(scenes.SPLITS)
+    for split in splits:
+        if split not in scenes.SPLITS:
+            raise ValueError(f"There is no split {split!r}; use one of {', '.join(scenes.SPLITS)}.")
+
+    def all_samples():
+        for split in splits:
+            total = min(arguments.limit or scenes.SPLITS[split], scenes.SPLITS[split])
+            for sample in tqdm(scenes.samples(split, arguments.limit, arguments.pixels), split, total, file=sys.stderr):
+                yield split, sample
+
+    n = coco.write_karpathy(all_samples(), arguments.out)
+    print(f"{n} pictures and {Path(arguments.out, 'captions.json')}")
+    return 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from .doctor import report
+
+    lines, failures = report()
+    print("\n".join(lines))
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

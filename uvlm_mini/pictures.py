@@ -1,0 +1,58 @@
+"""Picture files to pixels, whatever their mode and size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+LEAST = 8  # pixels a side: under that there is nothing to see
+MOST = 100_000_000  # pixels in all: above that a file is refused before it is decoded
+
+
+def read_picture(path: str | Path, side: int = 64) -> np.ndarray:
+    """The picture as the model takes it: the middle square, (side, side, 3) uint8 sRGB.
+
+    Greyscale, palette, CMYK and 16-bit pictures are converted, transparency is laid on white, the first frame of
+    an animation is taken, and the camera's rotation is applied.
+
+    Raises
+    ------
+    FileNotFoundError : no such file.
+    ValueError : not a picture, a truncated one, one too small or too large.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no picture {path}; give the path of an image file.")
+    try:
+        Image.MAX_IMAGE_PIXELS = None  # our own limit below says what to do
+        with Image.open(path) as image:
+            width, height = image.size
+            if min(width, height) < LEAST:
+                raise ValueError(f"{path} is {width} x {height} pixels; give a picture of {LEAST} x {LEAST} at least.")
+            if width * height > MOST:
+                raise ValueError(f"{path} is {width} x {height} pixels; scale it under {MOST // 1_000_000} megapixels first.")
+            image.draft("RGB", (4 * side, 4 * side))  # a JPEG is decoded at a smaller size, where it is much larger
+            image.load()
+            image = _rgb(ImageOps.exif_transpose(image))
+    except (UnidentifiedImageError, SyntaxError):
+        raise ValueError(f"{path} is not a picture that Pillow can read; give a PNG, JPEG or similar.") from None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read to its end ({error}); it may be truncated: copy it again.") from None
+    square = ImageOps.fit(image, (side, side), Image.Resampling.BOX if min(image.size) >= side else Image.Resampling.BICUBIC)
+    return np.asarray(square)
+
+
+def _rgb(image):  # noqa: ANN001, ANN202 (Pillow is optional, so its types are not at hand)
+    from PIL import Image
+
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        values = np.asarray(image).astype(np.float64)
+        top = 65535.0 if values.max() > 255 else 255.0
+        return Image.fromarray((values.clip(0, top) * (255.0 / top)).round().astype(np.uint8)).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
