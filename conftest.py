@@ -1,0 +1,65 @@
+"""What holds for every test and every notebook.
+
+It stands in the root folder because pytest applies the hooks of a conftest.py only to the files below it.
+"""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+# Tests that may be skipped under CI, by node id, each with its reason in a comment. Keep it short.
+ALLOWED_SKIPS: frozenset[str] = frozenset()
+
+UNDER_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
+BUDGET_FACTOR = 1.5  # a notebook may take this many times the budget_seconds of its metadata
+
+_seconds: dict[Any, float] = defaultdict(float)  # notebook -> time spent in its cells so far
+_over_budget: set[Any] = set()
+
+
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """Let a machine's own warnings on stderr pass; the notebook linter forbids stderr in committed outputs."""
+    if hasattr(collector, "skip_compare"):  # a notebook; this must stay a tuple, nbval tests membership in it
+        collector.skip_compare = (*collector.skip_compare, "stderr")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
+    """Under CI, a test file that is skipped as a whole is an error."""
+    outcome = yield
+    report = outcome.get_result()
+    if UNDER_CI and report.skipped and collector.nodeid not in ALLOWED_SKIPS:
+        report.outcome = "failed"
+        report.longrepr = f"Skipped under CI, and not in ALLOWED_SKIPS of conftest.py: {report.longrepr}"
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Under CI, a skipped test is a failure; and a notebook that takes longer than it promises is one anywhere."""
+    outcome = yield
+    report = outcome.get_result()
+    expected_failure = hasattr(report, "wasxfail")
+    if UNDER_CI and report.skipped and not expected_failure and item.nodeid not in ALLOWED_SKIPS:
+        report.outcome = "failed"
+        report.longrepr = f"Skipped under CI, and not in ALLOWED_SKIPS of conftest.py: {report.longrepr}"
+    if hasattr(item.parent, "nb") and call.when == "call":
+        _check_budget(item, report)
+
+
+def _check_budget(item: Any, report: pytest.TestReport) -> None:
+    """Fail the first cell with which a notebook passes its time."""
+    notebook = item.parent
+    _seconds[notebook] += report.duration
+    budget = notebook.nb.metadata.get("uvlm", {}).get("budget_seconds")
+    if budget is None or notebook in _over_budget or _seconds[notebook] <= BUDGET_FACTOR * budget:
+        return
+    _over_budget.add(notebook)
+    if report.passed:
+        report.outcome = "failed"
+        report.longrepr = (
+            f"{notebook.path.name} has used {_seconds[notebook]:.1f} s up to this cell; its metadata promise "
+            f"uvlm.budget_seconds = {budget}, and {BUDGET_FACTOR} times that is the limit."
+        )

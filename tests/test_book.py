@@ -1,0 +1,187 @@
+"""The built book: every page is there, complete without a network, and readable by everyone."""
+
+import importlib.metadata
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+
+from tests.browser import Browser
+from tests.conftest import ROOT
+
+TOC = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf8"))
+
+
+def toc_entries(node: dict | list) -> list[str]:
+    """Return every page that a table of contents names, in order."""
+    if isinstance(node, list):
+        return [page for child in node for page in toc_entries(child)]
+    own = [node[key] for key in ("root", "file") if key in node]
+    return own + [page for key in ("parts", "chapters", "sections") for page in toc_entries(node.get(key, []))]
+
+
+PAGES = toc_entries(TOC)
+
+
+def read(path: Path) -> BeautifulSoup:
+    """Parse a built page."""
+    return BeautifulSoup(path.read_text(encoding="utf8"), "html.parser")
+
+
+def is_outside(address: str) -> bool:
+    """Tell whether an address leaves the built book."""
+    return bool(re.match(r"\s*(?:[a-z][a-z+.-]*:)?//", address, re.IGNORECASE))
+
+
+def outside_addresses(soup: BeautifulSoup) -> list[str]:
+    """Return the outside addresses that a browser would load with this page. Links to follow are none."""
+    loads = [(tag, "src") for tag in soup.select("[src]")]
+    loads += [(tag, "href") for tag in soup.select("link[href]") if set(tag.get("rel", [])) - {"canonical", "license"}]
+    loads += [(tag, "data") for tag in soup.select("object[data]")]
+    loads += [(tag, "poster") for tag in soup.select("video[poster]")]
+    found = [str(tag[name]) for tag, name in loads if is_outside(str(tag[name]))]
+    for tag in soup.select("[srcset]"):
+        found += [part.split()[0] for part in str(tag["srcset"]).split(",") if is_outside(part)]
+    for tag in soup.select("style"):
+        found += outside_in_css(tag.get_text())
+    for tag in soup.select("[style]"):
+        found += outside_in_css(str(tag["style"]))
+    return found
+
+
+def outside_in_css(text: str) -> list[str]:
+    """Return the outside addresses that a style sheet loads."""
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+    found = re.findall(r"url\(\s*['\"]?([^'\")\s]+)", text) + re.findall(r"@import\s+['\"]([^'\"]+)", text)
+    return [address for address in found if is_outside(address)]
+
+
+def nameless_images(soup: BeautifulSoup) -> list[str]:
+    """Return the pictures in the text that a reader who cannot see would not be told about.
+
+    A figure of a notebook gets its alternative text from the metadata of its cell,
+    ``{"mystnb": {"image": {"alt": "..."}}}``; a picture of a markdown page from ``![...](...)`` or ``:alt:``.
+    """
+    images = soup.select("article img, .bd-article img")
+    return [str(img.get("src")) for img in images if len(str(img.get("alt", "")).strip()) < 5]
+
+
+def test_jupyter_book_is_the_first_generation() -> None:
+    """Jupyter Book 2 does not read _config.yml: it would build something else, without complaint."""
+    assert importlib.metadata.version("jupyter-book").startswith("1.")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_is_built_and_loads_nothing_from_outside(page: str, built_book: Path) -> None:
+    """Each entry of the table of contents has a page of some size that needs only the build."""
+    html = built_book / f"{page}.html"
+    assert html.stat().st_size > 2000
+    assert outside_addresses(read(html)) == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_picture_has_alternative_text(page: str, built_book: Path) -> None:
+    """See nameless_images for where it comes from."""
+    assert nameless_images(read(built_book / f"{page}.html")) == []
+
+
+def test_style_sheets_load_nothing_from_outside(built_book: Path) -> None:
+    """Fonts and imports of the theme are local."""
+    sheets = list(built_book.rglob("*.css"))
+    assert sheets
+    offenders = {
+        sheet.name: found for sheet in sheets if (found := outside_in_css(sheet.read_text(encoding="utf8")))
+    }
+    assert offenders == {}
+
+
+def test_start_page_leads_into_the_book(built_book: Path) -> None:
+    """The file that `make book` names sends the reader to the landing page."""
+    refresh = read(built_book / "index.html").select_one("meta[http-equiv]")
+    assert refresh is not None
+    target = str(refresh["content"]).split("url=")[1]
+    assert (built_book / target).is_file()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("page", PAGES)
+def test_page_opens_without_network(page: str, scheme: str, built_book: Path, browser: Browser) -> None:
+    """Opened as a file, in light and dark: no outside request, no console error, mathematics and widgets drawn."""
+    html = built_book / f"{page}.html"
+    seen = browser.open(html, scheme=scheme)
+    assert seen.requests, "nothing was loaded at all"
+    assert seen.outside == []
+    assert seen.errors == []
+    assert browser.evaluate("document.documentElement.dataset.theme") == scheme
+
+    soup = read(html)
+    formulas = len(soup.select("article .math, .bd-article .math"))
+    assert browser.evaluate("document.querySelectorAll('mjx-container').length") >= formulas
+    assert browser.evaluate("document.querySelectorAll('mjx-merror').length") == 0
+
+    widgets = len(soup.select('script[type="application/vnd.jupyter.widget-view+json"]'))
+    drawn = "document.querySelectorAll('.widget-subarea > *').length"
+    assert browser.wait_until(f"{drawn} >= {widgets}"), f"{widgets} widgets saved, {browser.evaluate(drawn)} drawn"
+
+    broken = "[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
+    assert browser.evaluate(broken) == []
+    assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page is wider than the window"
+
+
+@pytest.mark.browser
+def test_browser_would_notice(tmp_path: Path, browser: Browser) -> None:
+    """A page that asks for an outside address, throws and logs an error is seen to do all three."""
+    page = tmp_path / "bad.html"
+    page.write_text(
+        '<img src="http://pictures.example/a.png"><script>console.error("logged")</script>'
+        '<script>throw new Error("thrown")</script>',
+        encoding="utf8",
+    )
+    seen = browser.open(page)
+    assert seen.outside == ["http://pictures.example/a.png"]
+    assert any("logged" in error for error in seen.errors)
+    assert any("thrown" in error for error in seen.errors)
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<script src="https://cdn.example/x.js"></script>',
+        '<link rel="stylesheet" href="//cdn.example/x.css">',
+        '<img src="http://cdn.example/x.png">',
+        '<iframe src="https://cdn.example/"></iframe>',
+        '<img srcset="https://cdn.example/x.png 2x">',
+        "<style>@font-face{src:url('https://cdn.example/x.woff')}</style>",
+        '<style>@import "//cdn.example/x.css"</style>',
+        '<p style="background:url(https://cdn.example/x.png)"></p>',
+    ],
+)
+def test_static_check_would_notice(html: str) -> None:
+    """Each way to load something from outside is found."""
+    assert len(outside_addresses(BeautifulSoup(html, "html.parser"))) == 1
+
+
+def test_static_checks_accept_what_is_right() -> None:
+    """Links to follow, local files and pictures with a text are fine; a picture without one is not."""
+    fine = '<a href="https://a.example">x</a><article><img src="x.png" alt="A red car."></article>'
+    assert outside_addresses(BeautifulSoup(fine, "html.parser")) == []
+    assert nameless_images(BeautifulSoup(fine, "html.parser")) == []
+    assert nameless_images(BeautifulSoup('<article><img src="x.png" alt=""></article>', "html.parser")) == ["x.png"]
+
+
+@pytest.mark.slow
+def test_a_warning_fails_the_build(tmp_path: Path) -> None:
+    """The options of the build make a broken reference and a missing page an error, not a line in a log."""
+    (tmp_path / "_config.yml").write_text("title: t\nexecute: {execute_notebooks: 'off'}\n", encoding="utf8")
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: a\nchapters:\n- file: gone\n", encoding="utf8")
+    (tmp_path / "a.md").write_text("# A\n\n{term}`no such word`\n", encoding="utf8")
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(tmp_path)]
+    done = subprocess.run([*command, "-W", "-n", "--keep-going", "-q"], capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "no such word" in done.stderr
+    assert "gone" in done.stderr
