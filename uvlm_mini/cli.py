@@ -8,10 +8,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .datasets.coco import CaptionSet, Sample
+    from .model import UVLM
 
 WEIGHTS = "uvlm_mini.safetensors"
+Run = Callable[[argparse.Namespace], int]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,10 +46,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="uvlm", description="A captioner for microcontroller NPUs, from the ground up.")
+    parser = argparse.ArgumentParser(
+        prog="uvlm", description="A captioner for microcontroller NPUs, from the ground up."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, run, extra: str, text: str) -> argparse.ArgumentParser:
+    def command(name: str, run: Run, extra: str, text: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(run=run, extra=extra)
         return sub
@@ -83,14 +91,14 @@ def _data_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--images", metavar="FOLDER", help="the folder of its pictures (default: where the JSON is)")
 
 
-def _load(weights: str | None):
+def _load(weights: str | None) -> UVLM:
     from .model import UVLM
     from .paths import data_path
 
     return UVLM.load(weights or data_path(WEIGHTS))
 
 
-def _captioned(arguments: argparse.Namespace, split: str, side: int, limit: int | None):
+def _captioned(arguments: argparse.Namespace, split: str, side: int, limit: int | None) -> CaptionSet:
     """A split of the embedded scenes, or of the file that was given."""
     from itertools import islice
 
@@ -100,7 +108,9 @@ def _captioned(arguments: argparse.Namespace, split: str, side: int, limit: int 
         folder = arguments.images or Path(arguments.data).parent
         return coco.CaptionSet.gather(islice(coco.read_karpathy(arguments.data, folder, split, side), limit))
     if side != scenes.SIDE:
-        raise ValueError(f"The embedded scenes are drawn at {scenes.SIDE} pixels, this model takes {side}; give --data.")
+        raise ValueError(
+            f"The embedded scenes are drawn at {scenes.SIDE} pixels, this model takes {side}; give --data."
+        )
     if split not in scenes.SPLITS:
         raise ValueError(f"There is no split {split!r}; use one of {', '.join(scenes.SPLITS)}.")
     return coco.CaptionSet.gather(scenes.samples(split, limit))
@@ -176,7 +186,7 @@ def _scenes(arguments: argparse.Namespace) -> int:
         if split not in scenes.SPLITS:
             raise ValueError(f"There is no split {split!r}; use one of {', '.join(scenes.SPLITS)}.")
 
-    def all_samples():
+    def all_samples() -> Iterator[tuple[str, Sample]]:
         for split in splits:
             total = min(arguments.limit or scenes.SPLITS[split], scenes.SPLITS[split])
             for sample in tqdm(scenes.samples(split, arguments.limit, arguments.pixels), split, total, file=sys.stderr):

@@ -7,6 +7,7 @@ pictures of 64 x 64.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,12 @@ class UVLMConfig:
             ) from None
 
 
-def _preset(image: int, widths, depths, mod_depths, out: int, longest: int = 20) -> UVLMConfig:
+Four = tuple[int, int, int, int]
+
+
+def _preset(
+    image: int, widths: Four, depths: Four, mod_depths: tuple[int, int], out: int, longest: int = 20
+) -> UVLMConfig:
     encoder = OverModConfig(
         image=image,
         stem_stride=4,
@@ -111,7 +117,7 @@ PRESETS: dict[str, UVLMConfig] = {
 }
 
 
-def preset(name: str, **changes) -> UVLMConfig:
+def preset(name: str, **changes: Any) -> UVLMConfig:
     """The preset of that name, with fields of UVLMConfig replaced by `changes`."""
     if name not in PRESETS:
         raise ValueError(f"There is no preset {name!r}; use one of {', '.join(PRESETS)}.")

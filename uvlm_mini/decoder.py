@@ -53,7 +53,7 @@ class MultiScaleFusion(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, C, h, w)."""
-        fused = self.place
+        fused: Tensor = self.place
         for side, point in zip(self.sides, self.points, strict=True):
             fused = fused + adapt(point(adapt(x, side)), x.shape[-1])
         return F.hardswish(fused)

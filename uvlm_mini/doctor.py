@@ -105,7 +105,11 @@ CHECKS: tuple[Check, ...] = (
             ("cffi", "deploy"),
         )
     ),
-    ("Java, for METEOR", _program("java", flag="-version"), "Install default-jre-headless; without it METEOR is left out"),
+    (
+        "Java, for METEOR",
+        _program("java", flag="-version"),
+        "Install default-jre-headless; without it METEOR is left out",
+    ),
     ("C compiler", _program("cc", "gcc", "clang"), "Install gcc or clang; chapters 9 and 10 need one"),
     ("shipped weights caption a scene", _weights, "Get the repository again: a file in data/ is missing or broken"),
 )

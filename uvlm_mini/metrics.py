@@ -158,7 +158,9 @@ def spice(sets: list[tuple[list[str], list[list[str]]]], jar: Path | None = None
         home = Path(pycocoevalcap.__path__[0]) / "spice"
         jar = home / "spice-1.0.jar"
         if not list(home.glob("lib/stanford-corenlp-*-models.jar")):
-            _without("SPICE", "its models are not here; python -m pycocoevalcap.spice.get_stanford_models fetches 385 MB")
+            _without(
+                "SPICE", "its models are not here; python -m pycocoevalcap.spice.get_stanford_models fetches 385 MB"
+            )
     scores = []
     for captions, references in sets:
         said, refs = _dictionaries(captions, references)
@@ -188,7 +190,9 @@ def _without(score: str, why: str) -> NoReturn:
     raise RuntimeError(f"{score} is left out: {why}.")
 
 
-def _dictionaries(captions: list[str], references: list[list[str]]) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
+def _dictionaries(
+    captions: list[str], references: list[list[str]]
+) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
     """The form that pycocoevalcap takes: words with one space between them. An empty caption becomes a word that
     no reference has, since METEOR stops at an empty line."""
     if len(captions) != len(references):

@@ -176,8 +176,9 @@ def write_tensors(path: str | Path, tensors: dict[str, Tensor], about: dict[str,
     except OSError as error:
         beside.unlink(missing_ok=True)
         raise OSError(
-            error.errno, f"Could not write {path} ({error.strerror}); what stood there before is unharmed. Make room or choose "
-            "another folder, then resume."
+            error.errno,
+            f"Could not write {path} ({error.strerror}); what stood there before is unharmed. Make room or choose "
+            "another folder, then resume.",
         ) from None
 
 
@@ -191,9 +192,11 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, "pt") as file:
             about = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dictionary)
     except SafetensorError as error:
         raise ValueError(f"{path} is truncated or not a checkpoint ({error}); copy it again or train again.") from None
     if about.get("format") != FORMAT:
-        raise ValueError(f"{path} is not a checkpoint of this package (format {about.get('format')!r}, expected {FORMAT!r}).")
+        raise ValueError(
+            f"{path} is not a checkpoint of this package (format {about.get('format')!r}, expected {FORMAT!r})."
+        )
     return tensors, about

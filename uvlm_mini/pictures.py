@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import PIL.Image
 
 LEAST = 8  # pixels a side: under that there is nothing to see
 MOST = 100_000_000  # pixels in all: above that a file is refused before it is decoded
@@ -33,19 +37,21 @@ def read_picture(path: str | Path, side: int = 64) -> np.ndarray:
             if min(width, height) < LEAST:
                 raise ValueError(f"{path} is {width} x {height} pixels; give a picture of {LEAST} x {LEAST} at least.")
             if width * height > MOST:
-                raise ValueError(f"{path} is {width} x {height} pixels; scale it under {MOST // 1_000_000} megapixels first.")
+                raise ValueError(
+                    f"{path} is {width} x {height} pixels; scale it under {MOST // 1_000_000} megapixels first."
+                )
             image.draft("RGB", (4 * side, 4 * side))  # a JPEG is decoded at a smaller size, where it is much larger
             image.load()
-            image = _rgb(ImageOps.exif_transpose(image))
+            upright = _rgb(ImageOps.exif_transpose(image))
     except (UnidentifiedImageError, SyntaxError):
         raise ValueError(f"{path} is not a picture that Pillow can read; give a PNG, JPEG or similar.") from None
     except OSError as error:
         raise ValueError(f"{path} cannot be read to its end ({error}); it may be truncated: copy it again.") from None
-    square = ImageOps.fit(image, (side, side), Image.Resampling.BOX if min(image.size) >= side else Image.Resampling.BICUBIC)
-    return np.asarray(square)
+    way = Image.Resampling.BOX if min(upright.size) >= side else Image.Resampling.BICUBIC
+    return np.asarray(ImageOps.fit(upright, (side, side), way))
 
 
-def _rgb(image):  # noqa: ANN001, ANN202 (Pillow is optional, so its types are not at hand)
+def _rgb(image: PIL.Image.Image) -> PIL.Image.Image:
     from PIL import Image
 
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):

@@ -22,7 +22,7 @@ BRANCHES: dict[int, tuple[tuple[int, int], ...]] = {
 
 
 def fold(weight: Tensor, bias: Tensor | None, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Weight (O, ., k, k) and bias (O,) of the convolution that equals the given one followed by `norm` in eval mode."""
+    """Weight (O, ., k, k) and bias (O,) of the convolution that equals the given one and then `norm` in eval mode."""
     if norm.running_mean is None or norm.running_var is None:
         raise ValueError("A batch-norm without running statistics cannot be folded; train it with track_running_stats.")
     scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)  # (O,)
@@ -71,23 +71,23 @@ class DilatedRepConv(nn.Module):
         """(B, C, H, W) -> (B, C, H, W)."""
         if self.merged is not None:
             return self.merged(x)
-        return sum(norm(conv(x)) for conv, norm in zip(self.convs, self.norms, strict=True))  # type: ignore[return-value]
+        return sum(norm(conv(x)) for conv, norm in zip(self.convs, self.norms, strict=True))
 
     @torch.no_grad()
     def merge(self) -> None:
         """Replace the branches by the one convolution that equals them in eval mode."""
         if self.merged is not None:
             raise RuntimeError("This Dilated RepConv is merged already; merge a model once, after training.")
-        weight, bias = 0, 0
+        channels = len(self.convs[0].weight)  # type: ignore[arg-type]
+        weight = torch.zeros_like(self.convs[0].weight)  # type: ignore[arg-type]
+        bias = weight.new_zeros(channels)
         for conv, norm in zip(self.convs, self.norms, strict=True):
-            w, b = fold(conv.weight, None, norm)  # type: ignore[arg-type]
-            weight = weight + dilate(w, conv.dilation[0], self.kernel)  # type: ignore[index,arg-type]
-            bias = bias + b
-        channels = bias.shape[0]  # type: ignore[attr-defined]
-        merged = nn.Conv2d(channels, channels, self.kernel, 1, self.kernel // 2, groups=channels)
-        merged.weight.copy_(weight)  # type: ignore[arg-type]
-        merged.bias.copy_(bias)  # type: ignore[union-attr,arg-type]
-        self.merged = merged.to(weight)  # type: ignore[arg-type]
+            assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+            w, b = fold(conv.weight, None, norm)
+            weight += dilate(w, conv.dilation[0], self.kernel)
+            bias += b
+        self.merged = nn.Conv2d(channels, channels, self.kernel, 1, self.kernel // 2, groups=channels).to(weight)
+        self.merged.load_state_dict({"weight": weight, "bias": bias})
         del self.convs, self.norms
 
 

@@ -105,7 +105,7 @@ def beam(
         parent, word = index // words, index % words  # (B, 2W)
         kept = torch.zeros(batch, width, dtype=torch.long)
         for b in range(batch):
-            alive = []
+            alive: list[int] = []
             for rank in range(2 * width):
                 log_prob = float(total[b, rank])
                 if log_prob == -torch.inf:

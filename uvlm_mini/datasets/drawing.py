@@ -186,7 +186,12 @@ KINDS: dict[str, tuple[Layer, ...]] = {
         _("wood", Ellipse(42, 25, 21, 5)),
     ),
     "fish": (
-        _("shade", Polygon(62, 48, 90, 22, 84, 48, 90, 74), Polygon(34, 32, 52, 14, 60, 34), Polygon(36, 64, 50, 80, 56, 62)),
+        _(
+            "shade",
+            Polygon(62, 48, 90, 22, 84, 48, 90, 74),
+            Polygon(34, 32, 52, 14, 60, 34),
+            Polygon(36, 64, 50, 80, 56, 62),
+        ),
         _("main", Ellipse(40, 48, 34, 22)),
         _("paper", Ellipse(22, 43, 6, 6)),
         _("ink", Ellipse(21, 43, 3, 3), Line(46, 36, 46, 60, 1.5)),
@@ -212,7 +217,14 @@ KINDS: dict[str, tuple[Layer, ...]] = {
     ),
     "flower": (
         _("wood", Line(48, 50, 48, 88, 3)),
-        _("main", Ellipse(48, 19, 13, 12), Ellipse(68, 33, 13, 12), Ellipse(60, 54, 13, 12), Ellipse(36, 54, 13, 12), Ellipse(28, 33, 13, 12)),
+        _(
+            "main",
+            Ellipse(48, 19, 13, 12),
+            Ellipse(68, 33, 13, 12),
+            Ellipse(60, 54, 13, 12),
+            Ellipse(36, 54, 13, 12),
+            Ellipse(28, 33, 13, 12),
+        ),
         _("ink", Ellipse(48, 38, 10, 10)),
         _("wood", Ellipse(62, 76, 12, 5), Ellipse(34, 80, 12, 5)),
     ),
@@ -241,14 +253,24 @@ KINDS: dict[str, tuple[Layer, ...]] = {
     ),
     "umbrella": (
         _("wood", Line(48, 12, 48, 78, 3), Line(48, 80, 58, 86, 3), Line(58, 86, 66, 78, 3)),
-        _("main", Ellipse(48, 50, 42, 38), cut=(Box(0, 50, 96, 96), Ellipse(20, 52, 14, 8), Ellipse(48, 52, 14, 8), Ellipse(76, 52, 14, 8))),
+        _(
+            "main",
+            Ellipse(48, 50, 42, 38),
+            cut=(Box(0, 50, 96, 96), Ellipse(20, 52, 14, 8), Ellipse(48, 52, 14, 8), Ellipse(76, 52, 14, 8)),
+        ),
         _("shade", Polygon(48, 12, 62, 46, 34, 46)),
     ),
     "train": (
         _("main", Box(10, 24, 44, 70), Box(40, 40, 86, 70)),
         _("shade", Box(6, 18, 48, 28), Box(68, 18, 80, 42), Box(64, 14, 84, 22)),
         _("glass", Box(18, 34, 36, 50)),
-        _("ink", Ellipse(24, 76, 12, 12), Ellipse(52, 78, 10, 10), Ellipse(76, 78, 10, 10), Polygon(84, 64, 91, 74, 84, 74)),
+        _(
+            "ink",
+            Ellipse(24, 76, 12, 12),
+            Ellipse(52, 78, 10, 10),
+            Ellipse(76, 78, 10, 10),
+            Polygon(84, 64, 91, 74, 84, 74),
+        ),
         _("paper", Ellipse(24, 76, 4, 4), Ellipse(52, 78, 3, 3), Ellipse(76, 78, 3, 3)),
     ),
     "mushroom": (
@@ -333,7 +355,9 @@ def _details(name: str, h: int, dice: Dice) -> list[tuple[RGB, Shape]]:
     ]
     if name == "meadow":
         hills = [((140, 194, 110), Ellipse(x, h + 4, 34, 12)) for x, _ in spots(2, 0, 2)]
-        tufts = [((96, 158, 76), Line(x + d, y, x + 2 * d, y - 4, 0.7)) for x, y in spots(14, h + 10, 96) for d in (-1, 1)]
+        tufts = [
+            ((96, 158, 76), Line(x + d, y, x + 2 * d, y - 4, 0.7)) for x, y in spots(14, h + 10, 96) for d in (-1, 1)
+        ]
         return [*clouds, *hills, ((158, 206, 122), Box(0, h + 6, 96, h + 9)), *tufts]
     if name == "beach":
         foam = [((248, 252, 252), Ellipse(x, h + 16, 13, 1.6)) for x in range(6, 96, 20)]
@@ -348,7 +372,11 @@ def _details(name: str, h: int, dice: Dice) -> list[tuple[RGB, Shape]]:
         ripples = [((190, 140, 86), Line(x, y, x + 12, y - 1, 0.6)) for x, y in spots(12, h + 16, 96)]
         return [*dunes, *ripples]
     if name == "sea":
-        waves = [((150, 200, 220), Line(x + s * 4, y - 2 * (s % 2), x + s * 4 + 4, y - 2 * ((s + 1) % 2), 0.8)) for x, y in spots(12, h + 5, 96) for s in range(3)]
+        waves = [
+            ((150, 200, 220), Line(x + s * 4, y - 2 * (s % 2), x + s * 4 + 4, y - 2 * ((s + 1) % 2), 0.8))
+            for x, y in spots(12, h + 5, 96)
+            for s in range(3)
+        ]
         return [*clouds, *waves]
     if name == "night":
         return [((236, 236, 200), Ellipse(x, y, 0.9, 0.9)) for x, y in spots(30, 1, h - 2)]
@@ -358,7 +386,9 @@ def _details(name: str, h: int, dice: Dice) -> list[tuple[RGB, Shape]]:
             top = dice.between(8, h - 17)
             grey = dice.between(146, 181)
             towers.append(((grey, grey, grey + 8), Box(x, top, x + 12, h)))
-            towers += [((226, 222, 190), Box(x + c, y, x + c + 3, y + 3)) for y in range(top + 3, h - 5, 7) for c in (2, 7)]
+            towers += [
+                ((226, 222, 190), Box(x + c, y, x + c + 3, y + 3)) for y in range(top + 3, h - 5, 7) for c in (2, 7)
+            ]
         dashes = [((226, 226, 214), Box(x, h + 26, x + 10, h + 28)) for x in range(2, 96, 20)]
         return [*towers, *dashes]
     stripes = [((222, 202, 180), Box(x, 0, x + 6, h)) for x in range(dice.between(0, 11), 96, 14)]

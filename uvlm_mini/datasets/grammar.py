@@ -33,7 +33,12 @@ RELATIONS: dict[str, dict[str, float]] = {
     "below": {"below": 0.75, "under": 0.25},
     "near": {"next to": 0.7, "beside": 0.3},
 }
-AMONG = {"left": "side by side", "right": "side by side", "above": "one above the other", "below": "one above the other"}
+AMONG = {
+    "left": "side by side",
+    "right": "side by side",
+    "above": "one above the other",
+    "below": "one above the other",
+}
 
 PLACES: dict[str, dict[str, float]] = {
     "meadow": {"on the grass": 0.6, "in a meadow": 0.25, "in a green field": 0.15},
@@ -124,7 +129,9 @@ def _body(scene: Scene, dice: Dice, verb: bool, place: str) -> tuple[str, bool]:
         form = dice.weigh({"then": 0.42, "first": 0.16, "both": 0.26, "list": 0.16})
         kinds = [g[0].kind for g in groups]
         anchors = [
-            (how_c, anchor) for _, how_c, anchor in _related([c, a]) + _related([c, b]) if kinds.count(anchor[0].kind) == 1
+            (how_c, anchor)
+            for _, how_c, anchor in _related([c, a]) + _related([c, b])
+            if kinds.count(anchor[0].kind) == 1
         ]
         if form == "both" and anchors:
             how_c, anchor = dice.pick(anchors)

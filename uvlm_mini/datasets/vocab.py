@@ -29,7 +29,9 @@ class Vocabulary:
 
     def __init__(self, words: Sequence[str]) -> None:
         if len(set(words)) != len(words) or set(words) & set(SPECIALS):
-            raise ValueError("A vocabulary needs each word once and none of the specials; build it with Vocabulary.build.")
+            raise ValueError(
+                "A vocabulary needs each word once and none of the specials; build it with Vocabulary.build."
+            )
         self.words = (*SPECIALS, *words)
         self._number = {word: i for i, word in enumerate(self.words)}
 
@@ -39,7 +41,9 @@ class Vocabulary:
         counts = Counter(word for caption in captions for word in tokenize(caption))
         kept = [word for word, n in counts.items() if n >= at_least]
         if not kept:
-            raise ValueError(f"No word occurs {at_least} times in these captions; lower at_least or give more captions.")
+            raise ValueError(
+                f"No word occurs {at_least} times in these captions; lower at_least or give more captions."
+            )
         return Vocabulary(sorted(kept, key=lambda word: (-counts[word], word)))
 
     def __len__(self) -> int:

@@ -71,7 +71,7 @@ class Trainer:
         self.vocabulary = Vocabulary.build(caption for captions in train.captions for caption in captions)
         self.tokens = [[self.vocabulary.encode(c, config.longest) for c in cs] for cs in train.captions]
         self.model = UVLM(config, self.vocabulary)
-        self.model.encoder.to(memory_format=torch.channels_last)  # depthwise convolutions are faster so
+        self.model.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # depthwise convolutions are faster so
         self.heads = SceneHeads(config.encoder.out, config.encoder.widths[3])
         self.targets: dict[str, np.ndarray] = {}
         self.features: Tensor | None = None  # of every training picture, while the encoder is frozen
@@ -113,7 +113,8 @@ class Trainer:
         for key, value in json.loads(json.dumps(self.identity)).items():
             if identity.get(key) != value:
                 raise ValueError(
-                    f"{self.checkpoint} belongs to a run with another {key}; give another --out, or the settings of that run."
+                    f"{self.checkpoint} belongs to a run with another {key}; give another --out, or the "
+                    "settings of that run."
                 )
         parts: dict[str, dict[str, Tensor]] = {"model": {}, "heads": {}, "optimizer": {}}
         generator = tensors.pop("generator")
@@ -192,7 +193,9 @@ class Trainer:
             signal.signal(signal.SIGINT, old)
         self.model.eval()
         self._familiarize()
-        self.model.save(self.folder / "weights.safetensors", seed=str(self.seed), seconds=f"{self.progress.seconds:.0f}")
+        self.model.save(
+            self.folder / "weights.safetensors", seed=str(self.seed), seconds=f"{self.progress.seconds:.0f}"
+        )
         return self.model
 
     def _ask_to_stop(self, *_: object) -> None:
@@ -249,7 +252,9 @@ class Trainer:
                 saved = tick = time.monotonic()
             if self.stop:
                 bar.close()
-                raise KeyboardInterrupt(f"Stopped at step {self.progress.step} of stage {stage.name}; the same command resumes.")
+                raise KeyboardInterrupt(
+                    f"Stopped at step {self.progress.step} of stage {stage.name}; the same command resumes."
+                )
         bar.close()
 
     # -- batches ------------------------------------------------------------------------------------------------
@@ -338,7 +343,10 @@ class Trainer:
                 features = encode(self.model, pictures)
                 found = search.greedy(self.model.decoder, features, self.config.longest)
                 said += [self.vocabulary.decode(f.tokens) for f in found]
-                lines = [self.vocabulary.encode(c[0], self.config.longest) for c in self.val.captions[k * 250 : k * 250 + 250]]
+                lines = [
+                    self.vocabulary.encode(c[0], self.config.longest)
+                    for c in self.val.captions[k * 250 : k * 250 + 250]
+                ]
                 tokens = torch.tensor([line + [PAD] * (self.config.longest + 2 - len(line)) for line in lines])
                 loss.append(caption_loss(self.model.decoder(features, tokens[:, :-1]), tokens).item())
             scores["val_loss"] = f"{np.mean(loss):.4f}"

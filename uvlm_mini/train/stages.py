@@ -96,9 +96,7 @@ class SceneHeads(nn.Module):
     def forward(self, features: Tensor, prior: Tensor, batch: dict[str, Tensor]) -> Tensor:
         """Loss, L_final + lambda_aux L_aux."""
         final = self._loss(self.cell(features), self.place(features.mean((2, 3))), batch["cells"], batch["place"])
-        aux = self._loss(
-            self.cell_aux(prior), self.place_aux(prior.mean((2, 3))), batch["cells_aux"], batch["place"]
-        )
+        aux = self._loss(self.cell_aux(prior), self.place_aux(prior.mean((2, 3))), batch["cells_aux"], batch["place"])
         return final + LAMBDA_AUX * aux
 
     def _loss(self, cell: Tensor, place: Tensor, cells: Tensor, places: Tensor) -> Tensor:
