@@ -132,7 +132,7 @@ RECIPES: dict[str, tuple[Stage, ...]] = {
     "mini": (
         Stage("pretrain", epochs=4, rate=3e-3, batch=32),
         Stage("decoder", epochs=3, rate=2e-3),
-        Stage("together", epochs=8, rate=1.5e-3, batch=32, captions=2),
+        Stage("together", epochs=5, rate=1.5e-3, batch=32, captions=2),
     ),
     # for a class: a captioner that names most things right, in about two minutes
     "class": (

@@ -1,0 +1,58 @@
+"""Make a run's weights the shipped ones, and remake all that shows them.
+
+    python scripts/ship.py runs/mini
+
+Copies the weights to data/, notes what they say of one held-out scene (data/golden.txt), draws the picture of README
+and landing page, scores every split (data/MODEL_CARD.md), and runs the notebooks.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+GOLDEN = ("test", 3)  # the scene whose caption every port of the model must give
+SHOWN = (3, 14, 29)  # test scenes of the picture
+
+
+def picture(model, path: Path) -> None:
+    """Three test scenes, each over the model's caption."""
+    import matplotlib.pyplot as plt
+
+    from uvlm_mini.datasets.scenes import scene
+
+    fig, axes = plt.subplots(1, len(SHOWN), figsize=(9, 3.7), facecolor="white", layout="constrained")
+    for axis, index in zip(axes, SHOWN, strict=True):
+        one = scene("test", index)
+        axis.imshow(one.draw(384))
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+        axis.set_xlabel("\n".join(textwrap.wrap(model.caption(one.draw()), 34)), fontsize=11)
+    fig.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def main(run: str) -> int:
+    """Ship the run in this folder."""
+    from uvlm_mini.datasets.scenes import scene
+    from uvlm_mini.model import UVLM, read_tensors, write_tensors
+
+    weights = ROOT / "data" / "uvlm_mini.safetensors"
+    if Path(run, "weights.safetensors").resolve() != weights:
+        tensors, about = read_tensors(Path(run, "weights.safetensors"))
+        about.pop("format")
+        write_tensors(weights, tensors, about)
+    model = UVLM.load(weights)
+    (ROOT / "data" / "golden.txt").write_text(model.caption(scene(*GOLDEN).draw()) + "\n", encoding="utf-8")
+    picture(model, ROOT / "book" / "_static" / "readme.png")
+    for command in (["-m", "benchmarks.shipped"], ["scripts/run_notebooks.py"]):
+        subprocess.run([sys.executable, *command], cwd=ROOT, check=True)
+    return 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("Give the folder of a finished run, for example: python scripts/ship.py runs/mini")
+    sys.exit(main(sys.argv[1]))

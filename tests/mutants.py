@@ -1,0 +1,246 @@
+"""Wrong versions of the code, each of which must make a test fail.
+
+    python -m tests.mutants            all of them, a few minutes
+    python -m tests.mutants gsm        those with this in their name
+
+Every mutant names the file, the text that is there, the text that replaces it, and the tests that must notice. They
+run in a copy of the repository, so nothing here is touched. tests/test_mutants.py sees to it that every text is there.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+COPIED = ("uvlm_mini", "tests", "benchmarks", "data", "notebooks", "book", "pyproject.toml", "conftest.py", "README.md")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A wrong version: in `file`, `old` becomes `new`; `tests` must fail."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+MUTANTS = (
+    Mutant(
+        "gsm sign",
+        "uvlm_mini/modulation.py",
+        "return x + self.signal(prior",
+        "return x - self.signal(prior",
+        "tests/test_modulation.py",
+    ),
+    Mutant(
+        "gcdm gate is not applied",
+        "uvlm_mini/modulation.py",
+        "return (pooled * channel[:, None])",
+        "return (pooled)",
+        "tests/test_modulation.py",
+    ),
+    Mutant(
+        "gcdm without nonlinearity",
+        "uvlm_mini/modulation.py",
+        "spatial = F.hardswish(x + self.bias(signal, y))",
+        "spatial = x + self.bias(signal, y)",
+        "tests/test_modulation.py",
+    ),
+    Mutant(
+        "ssm writes before it decays",
+        "uvlm_mini/ssm.py",
+        "h = decay * h + (delta * u)[..., None] * b[:, None, :]",
+        "h = decay * (h + (delta * u)[..., None] * b[:, None, :])",
+        "tests/test_ssm.py",
+    ),
+    Mutant(
+        "scan off by one",
+        "uvlm_mini/ssm.py",
+        "for t in range(x.shape[1]):",
+        "for t in range(1, x.shape[1]):",
+        "tests/test_ssm.py",
+    ),
+    Mutant("dt bias not inverted", "uvlm_mini/ssm.py", "dt + torch.log(-torch.expm1(-dt))", "dt", "tests/test_ssm.py"),
+    Mutant(
+        "dilated kernel off centre",
+        "uvlm_mini/reparam.py",
+        "start = (side - wide) // 2",
+        "start = 0",
+        "tests/test_reparam.py",
+    ),
+    Mutant(
+        "batch-norm folded without eps",
+        "uvlm_mini/reparam.py",
+        "norm.running_var + norm.eps",
+        "norm.running_var",
+        "tests/test_reparam.py",
+    ),
+    Mutant(
+        "grn without its mean",
+        "uvlm_mini/encoder.py",
+        "(strength.mean(1, keepdim=True) + 1e-6)",
+        "1.0",
+        "tests/test_encoder.py",
+    ),
+    Mutant(
+        "prior does not reach ModNet",
+        "uvlm_mini/encoder.py",
+        "self.ffn(self.gsm(self.far(x), prior))",
+        "self.ffn(self.far(x))",
+        "tests/test_encoder.py",
+    ),
+    Mutant(
+        "decoder forgets its last output",
+        "uvlm_mini/decoder.py",
+        "return y, State(h, y)",
+        "return y, State(h, state.y)",
+        "tests/test_decoder.py",
+    ),
+    Mutant(
+        "beam keeps all rows of a picture at first",
+        "uvlm_mini/search.py",
+        "total = torch.full((batch, width), -torch.inf)",
+        "total = torch.zeros(batch, width)",
+        "tests/test_search.py",
+    ),
+    Mutant(
+        "greedy goes on after EOS",
+        "uvlm_mini/search.py",
+        "torch.where(done, 0.0, best)",
+        "best",
+        "tests/test_search.py",
+    ),
+    Mutant(
+        "EOS is not taught",
+        "uvlm_mini/datasets/vocab.py",
+        "tokenize(caption)[:longest]), EOS]",
+        "tokenize(caption)[:longest])]",
+        "tests/test_vocab.py",
+    ),
+    Mutant(
+        "vocabulary threshold off by one",
+        "uvlm_mini/datasets/vocab.py",
+        "if n >= at_least",
+        "if n > at_least",
+        "tests/test_vocab.py",
+    ),
+    Mutant(
+        "left and right swapped",
+        "uvlm_mini/datasets/scenes.py",
+        'return "left" if dx > 0 else "right"',
+        'return "right" if dx > 0 else "left"',
+        "tests/test_scenes.py",
+    ),
+    Mutant(
+        "held-out pairs leak into training",
+        "uvlm_mini/datasets/scenes.py",
+        "if ((kind, c) in HELD_OUT) == held_out",
+        "if ((kind, c) in HELD_OUT) >= held_out",
+        "tests/test_scenes.py",
+    ),
+    Mutant(
+        "captions lie about the other order",
+        "uvlm_mini/datasets/grammar.py",
+        "a, how, b = b, _OPPOSITE[how], a",
+        "a, how, b = b, how, a",
+        "tests/test_grammar.py",
+    ),
+    Mutant(
+        "sprites are drawn unmirrored",
+        "uvlm_mini/datasets/drawing.py",
+        "UNITS - points if flip else points",
+        "points",
+        "tests/test_drawing.py",
+    ),
+    Mutant(
+        "people are judged by themselves",
+        "uvlm_mini/metrics.py",
+        "rest = [refs[:fold] + refs[fold + 1 :] for refs in references]",
+        "rest = references",
+        "tests/test_metrics.py",
+    ),
+    Mutant(
+        "counts are not checked",
+        "uvlm_mini/metrics.py",
+        'result.add("counts", total == len(things)',
+        'result.add("counts", True',
+        "tests/test_metrics.py",
+    ),
+    Mutant(
+        "relations are not checked",
+        "uvlm_mini/metrics.py",
+        "s is not t and (s.gap(t) <= NEAR",
+        "True or (s.gap(t) <= NEAR",
+        "tests/test_metrics.py",
+    ),
+    Mutant("16 bits cut off", "uvlm_mini/pictures.py", "(255.0 / top)", "1.0", "tests/test_pictures.py"),
+    Mutant(
+        "order depends on nothing",
+        "uvlm_mini/train/loop.py",
+        "[self.seed, self.progress.stage, step, 1]",
+        "None",
+        "tests/test_train.py",
+    ),
+    Mutant(
+        "generator not restored",
+        "uvlm_mini/train/loop.py",
+        "torch.set_rng_state(generator)",
+        "pass",
+        "tests/test_train.py",
+    ),
+    Mutant(
+        "frozen encoder keeps moving its statistics",
+        "uvlm_mini/train/loop.py",
+        "        self.model.train()\n        if stage.frozen:\n            self.model.encoder.eval()\n            self._remember",
+        "        self.model.train()\n        if stage.frozen:\n            self._remember",
+        "tests/test_train.py",
+    ),
+    Mutant("a table's number is typed in", "data/MODEL_CARD.md", "| CIDEr | ", "| CIDEr | 9", "tests/test_results.py"),
+    Mutant(
+        "a figure drawn from other data",
+        "uvlm_mini/viz.py",
+        "y = x + bias.repeat(times, 0).repeat(times, 1)",
+        "y = x + bias.repeat(times, 1).repeat(times, 0).T",
+        "tests/test_viz.py",
+    ),
+)
+
+
+def survives(mutant: Mutant) -> bool:
+    """Whether the tests pass in spite of the mutant."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in COPIED:
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, Path(folder, name), ignore=shutil.ignore_patterns("_build", "__pycache__"))
+            else:
+                shutil.copy(ROOT / name, Path(folder, name))
+        path = Path(folder, mutant.file)
+        path.write_text(path.read_text(encoding="utf-8").replace(mutant.old, mutant.new), encoding="utf-8")
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *mutant.tests.split()]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        if done.returncode not in (0, 1):
+            raise RuntimeError(f"The tests of mutant {mutant.name!r} did not run:\n{done.stdout[-2000:]}")
+        return done.returncode == 0
+
+
+def main(names: list[str]) -> int:
+    """Run the mutants whose name holds one of `names`, or all; returns how many survive."""
+    alive = 0
+    for mutant in MUTANTS:
+        if names and not any(name in mutant.name for name in names):
+            continue
+        lives = survives(mutant)
+        alive += lives
+        print(f"{'SURVIVES' if lives else 'caught  '}  {mutant.name}", flush=True)
+    return alive
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,220 @@
+"""The command as people type it: answers on standard output, mistakes in one sentence with the right exit status."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from uvlm_mini import cli
+from uvlm_mini.config import AttSSMConfig, OverModConfig, UVLMConfig
+from uvlm_mini.datasets.scenes import scene
+from uvlm_mini.datasets.vocab import Vocabulary
+from uvlm_mini.doctor import report
+from uvlm_mini.model import UVLM
+from uvlm_mini.paths import data_path
+
+# What the shipped weights say of a picture that they were never trained on. The C captioner will have to say it, too.
+GOLDEN = ("test", 3)
+GOLDEN_CAPTION = (data_path("golden.txt")).read_text(encoding="utf-8").strip()
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """A picture file."""
+    path = tmp_path / "picture.png"
+    Image.fromarray(scene(*GOLDEN).draw()).save(path)
+    return path
+
+
+def one_sentence(text: str) -> bool:
+    """Whether an error is a single line that ends as sentences do, and no traceback."""
+    return text.startswith("uvlm: ") and text.count("\n") == 1 and text.rstrip().endswith((".", ")"))
+
+
+def test_golden_caption(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The shipped weights caption a held-out scene as they did when they were made."""
+    assert cli.main(["caption", str(picture)]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(GOLDEN_CAPTION + "  (log-probability -") and err == ""
+
+
+def test_a_bad_picture_does_not_cost_the_others(
+    picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Good pictures are captioned, bad ones named, and the exit status tells."""
+    (tmp_path / "bad.png").write_bytes(picture.read_bytes()[:100])
+    assert cli.main(["caption", str(tmp_path / "bad.png"), str(picture), str(tmp_path / "none.png")]) == 2
+    out, err = capsys.readouterr()
+    assert out.count("\n") == 1 and GOLDEN_CAPTION in out
+    assert [line.startswith("uvlm: ") for line in err.splitlines()] == [True, True]
+
+
+def test_warning_on_what_is_no_scene(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A photograph and noise get a caption and a warning."""
+    import matplotlib.cbook
+
+    with matplotlib.cbook.get_sample_data("grace_hopper.jpg") as file:
+        Image.open(file).save(tmp_path / "photograph.png")
+    Image.effect_noise((64, 64), 80).save(tmp_path / "noise.png")
+    assert cli.main(["caption", str(tmp_path / "photograph.png"), str(tmp_path / "noise.png")]) == 0
+    out, err = capsys.readouterr()
+    assert out.count("\n") == 2
+    assert err.count("is unlike anything this model was trained on") == 2
+
+
+def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
+    """`uvlm` in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "uvlm_mini.cli", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+MISTAKES = [
+    (["caption", "none.png"], 2, "There is no picture"),
+    (["caption", "picture.png", "--weights", "none.safetensors"], 2, "There is no checkpoint"),
+    (["caption", "picture.png", "--weights", "picture.png"], 2, "truncated or not a checkpoint"),
+    (["caption", "picture.png", "--beam", "0"], 2, "width of 1 at least"),
+    (["evaluate", "--split", "dev"], 2, "no split 'dev'"),
+    (["evaluate", "--data", "none.json"], 2, "no caption file"),
+    (["train", "--recipe", "huge"], 2, "no recipe 'huge'"),
+    (["scenes", "out", "--splits", "dev"], 2, "no split 'dev'"),
+    (["scenes", "out", "--pixels", "1"], 2, "16 to 4096"),
+    (["scenes", "file/out", "--splits", "val", "--limit", "1"], 1, "."),
+]
+
+
+@pytest.mark.parametrize(("arguments", "status", "says"), MISTAKES)
+def test_mistakes(
+    arguments: list[str],
+    status: int,
+    says: str,
+    picture: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Each mistake is one sentence on standard error, and nothing is left half-written."""
+    monkeypatch.chdir(picture.parent)
+    (picture.parent / "file").write_text("a file where a folder is wanted")
+    before = sorted(picture.parent.rglob("*"))
+    assert cli.main(arguments) == status
+    out, err = capsys.readouterr()
+    error = err.splitlines()[-1] + "\n"
+    assert one_sentence(error) and says in error and out == ""
+    assert sorted(picture.parent.rglob("*")) == before
+
+
+def test_other_architecture_and_other_words(picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A checkpoint that lacks a weight, and one whose list of words has another length, are refused."""
+    from uvlm_mini.model import read_tensors, write_tensors
+
+    tiny = UVLMConfig(
+        OverModConfig(widths=(8, 8, 8, 8), depths=(1, 1, 1, 1), mod_width=8, mod_depths=(1, 0), out=8),
+        AttSSMConfig(features=8, hidden=16, states=2, dt_rank=2),
+    )
+    UVLM(tiny, Vocabulary(["a", "cat"])).save(tmp_path / "tiny.safetensors")
+    tensors, about = read_tensors(tmp_path / "tiny.safetensors")
+    about.pop("format")
+    write_tensors(tmp_path / "less.safetensors", dict(list(tensors.items())[1:]), about)
+    words = {**about, "words": about["words"].replace('"cat"', '"cat", "dog"')}
+    write_tensors(tmp_path / "words.safetensors", tensors, words)
+    for name in ("less", "words"):
+        assert cli.main(["caption", str(picture), "--weights", str(tmp_path / f"{name}.safetensors")]) == 2
+        assert "is of another architecture" in capsys.readouterr().err
+
+
+def test_scenes_can_be_captioned_and_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What `uvlm scenes` writes, `uvlm evaluate --data` scores as it scores the embedded split."""
+    assert cli.main(["scenes", str(tmp_path / "s"), "--splits", "test", "--limit", "12"]) == 0
+    capsys.readouterr()
+    tables = []
+    for more in ([], ["--data", str(tmp_path / "s" / "captions.json")]):
+        assert cli.main(["evaluate", "--limit", "12", "--no-java", *more]) == 0
+        tables.append(capsys.readouterr().out)
+    assert tables[0] == tables[1] and "CIDEr" in tables[0] and "right" in tables[0]
+
+
+def test_no_permission(tmp_path: Path) -> None:
+    """A folder that may not be written is one sentence, status 1 (as root nothing is forbidden: a file stands in)."""
+    (tmp_path / "out").write_text("")
+    done = run("scenes", "out", "--splits", "val", "--limit", "1", cwd=tmp_path)
+    assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith("uvlm: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_stopped_training_resumes(tmp_path: Path) -> None:
+    """Ctrl-C saves and says how to go on; the same command resumes and ends with weights."""
+    import signal
+    import time
+
+    command = [sys.executable, "-m", "uvlm_mini.cli", "train", "--recipe", "class", "--limit", "320", "--out", "run"]
+    first = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for _ in range(600):
+        if (tmp_path / "run").exists():
+            break
+        time.sleep(0.1)
+    time.sleep(3)
+    first.send_signal(signal.SIGINT)
+    _, err = first.communicate(timeout=120)
+    assert first.returncode == 130 and "the same command resumes" in err and "Traceback" not in err
+    assert (tmp_path / "run" / "last.safetensors").exists()
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and "Resuming" in done.stderr, done.stderr
+    assert UVLM.load(tmp_path / "run" / "weights.safetensors").familiarity is not None
+
+
+def test_doctor_says_ok_and_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A healthy machine gets OK lines only; one without Java gets one FAIL line, with the remedy."""
+    lines, failures = report()
+    assert failures == 0, [line for line in lines if line.startswith("FAIL")]
+    which = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == "java" else which(name))
+    lines, failures = report()
+    assert failures == 1
+    (line,) = [line for line in lines if line.startswith("FAIL")]
+    assert "Java" in line and "Install" in line
+
+
+def test_import_needs_torch_and_numpy_alone(tmp_path: Path) -> None:
+    """`import uvlm_mini` and the model code work where nothing else can be imported."""
+    code = """
+import sys
+class Nothing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in BLOCKED:
+            raise ModuleNotFoundError(f"blocked {name}", name=name)
+BLOCKED = {"PIL", "safetensors", "matplotlib", "ipywidgets", "pycocoevalcap", "tqdm", "torchvision", "onnxruntime",
+           "cffi", "IPython", "nbformat"}
+sys.meta_path.insert(0, Nothing())
+import uvlm_mini, uvlm_mini.model, uvlm_mini.search, uvlm_mini.config, uvlm_mini.datasets.scenes, uvlm_mini.cli
+from uvlm_mini.datasets.vocab import Vocabulary
+model = uvlm_mini.model.UVLM(uvlm_mini.config.PRESETS["mini"], Vocabulary(["a"])).eval()
+print(len(model.captions(uvlm_mini.datasets.scenes.scene("test", 0).draw())))
+print(uvlm_mini.cli.main(["caption", "x.png"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.splitlines() == ["3", "1"], done.stderr
+    assert "is not installed; install uvlm_mini[run]" in done.stderr
+
+
+def test_captions_do_not_depend_on_threads(picture: Path) -> None:
+    """One thread or two, the words are the same."""
+    model = UVLM.load(data_path(cli.WEIGHTS))
+    pixels = scene(*GOLDEN).draw()
+    threads = torch.get_num_threads()
+    try:
+        said = []
+        for n in (1, 2):
+            torch.set_num_threads(n)
+            said.append(model.caption(pixels))
+    finally:
+        torch.set_num_threads(threads)
+    assert said[0] == said[1] == GOLDEN_CAPTION
