@@ -10,7 +10,7 @@ PYTHON  = $(shell sh scripts/find_python.sh)
 NBVAL  := --nbval --nbval-current-env --nbval-cell-timeout=60 --nbval-sanitize-with=tests/nbval_sanitize.cfg
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test lab train clean distclean
+.PHONY: help install book test lab notebooks train mutants clean distclean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,8 +41,15 @@ test: $(VENV)/installed  ## run every check and test, and every notebook
 lab: $(VENV)/installed  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
-train: $(VENV)/installed  ## train a captioner from nothing
-	$(BIN)/uvlm train
+notebooks: $(VENV)/installed  ## run every notebook again, in place
+	$(BIN)/python scripts/run_notebooks.py
+
+train: $(VENV)/installed  ## train the shipped weights again, and remake all that shows them (about an hour)
+	$(BIN)/uvlm train --recipe mini --out runs/mini
+	$(BIN)/python scripts/ship.py runs/mini
+
+mutants: $(VENV)/installed  ## break the code in every listed way, and see a test fail each time
+	$(BIN)/python -m tests.mutants
 
 clean:  ## remove what was built; the virtual environment stays
 	rm -rf book/_build build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

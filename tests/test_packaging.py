@@ -166,18 +166,22 @@ def test_wheel_carries_code_and_data(wheel: Path) -> None:
 
 
 def test_wheel_works_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:
-    """Installed elsewhere it imports from there and finds its data."""
+    """Installed elsewhere it imports from there, finds its data, and captions a picture with the shipped weights."""
     site, elsewhere = tmp_path / "site", tmp_path / "elsewhere"
     elsewhere.mkdir()
     install = ("-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(site), str(wheel))
     run(sys.executable, *install)
     program = (
         "import uvlm_mini, uvlm_mini.paths as p; from pathlib import Path; print(Path(uvlm_mini.__file__).parent);"
-        "f = next(x for x in (Path(p.PACKAGE) / '_data').iterdir() if x.is_file()); print(p.data_path(f.name))"
+        "print(p.data_path('uvlm_mini.safetensors'))"
     )
     environment = {**os.environ, "PYTHONPATH": str(site), "PYTHONSAFEPATH": "1"}
     for printed in run(sys.executable, "-c", program, cwd=elsewhere, env=environment).split():
         assert Path(printed).is_relative_to(site.resolve())
+    uvlm = (sys.executable, "-m", "uvlm_mini.cli")
+    run(*uvlm, "scenes", "out", "--splits", "test", "--limit", "4", cwd=elsewhere, env=environment)
+    said = run(*uvlm, "caption", "out/test/test_3.png", cwd=elsewhere, env=environment)
+    assert said.startswith((ROOT / "data" / "golden.txt").read_text(encoding="utf-8").strip())
 
 
 BLOCKER = """
@@ -212,7 +216,7 @@ def test_import_needs_torch_and_numpy_alone() -> None:
         for module, dists in owners.items()
         if module != "uvlm_mini" and not {canonicalize_name(dist) for dist in dists} & allowed
     }
-    assert {"PIL", "matplotlib", "tqdm", "torchvision"} <= blocked
+    assert {"PIL", "matplotlib", "tqdm", "torchvision", "safetensors"} <= blocked
     run(sys.executable, "-c", BLOCKER + "import uvlm_mini", ",".join(blocked), cwd=ROOT)
     with pytest.raises(AssertionError, match="kept away"):
         run(sys.executable, "-c", BLOCKER + "import PIL", ",".join(blocked), cwd=ROOT)

@@ -34,11 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stopped:
         print(f"uvlm: {str(stopped) or 'Stopped.'}", file=sys.stderr)
         return 130
-    except PermissionError as error:
-        print(f"uvlm: {error.filename} may not be written; choose another folder.", file=sys.stderr)
-        return 1
     except OSError as error:
-        print(f"uvlm: {error.strerror or error}", file=sys.stderr)
+        where = f"{error.filename} cannot be used ({error.strerror}); choose another folder."
+        print(f"uvlm: {where if error.filename else error.strerror or error}", file=sys.stderr)
         return 1
     except FloatingPointError as error:
         print(f"uvlm: {error}", file=sys.stderr)

@@ -1,0 +1,385 @@
+"""The training loop: a run that was stopped is the run that was not."""
+
+import csv
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from uvlm_mini.config import AttSSMConfig, OverModConfig, UVLMConfig
+from uvlm_mini.datasets.coco import CaptionSet
+from uvlm_mini.datasets.drawing import COLORS, KINDS
+from uvlm_mini.datasets.scenes import samples, scene
+from uvlm_mini.datasets.vocab import EOS, PAD
+from uvlm_mini.model import UVLM, read_tensors, write_tensors
+from uvlm_mini.train import loop
+from uvlm_mini.train.loop import Trainer
+from uvlm_mini.train.stages import RECIPES, Stage, caption_loss, cells
+
+TINY = UVLMConfig(
+    OverModConfig(widths=(4, 6, 8, 8), depths=(1, 1, 1, 1), mod_width=8, mod_depths=(1, 0), out=10),
+    AttSSMConfig(features=10, side=8, hidden=12, states=4, dt_rank=2),
+    longest=8,
+)
+STAGES = (  # 4 steps an epoch, 20 steps in all
+    Stage("pretrain", epochs=2, rate=3e-3, batch=16),
+    Stage("decoder", epochs=2, rate=3e-3, batch=16),
+    Stage("together", epochs=1, rate=1e-3, batch=16, captions=2),
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _light():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def data() -> tuple[CaptionSet, CaptionSet]:
+    """64 scenes to train on, 12 to validate."""
+    return CaptionSet.gather(samples("train", 64)), CaptionSet.gather(samples("val", 12))
+
+
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory):
+    """A run that nothing disturbs: its folder and its weights."""
+    folder = tmp_path_factory.mktemp("whole")
+    model = Trainer(TINY, STAGES, *data, folder, seed=3, quiet=True).run()
+    return folder, {k: v.clone() for k, v in model.state_dict().items()}
+
+
+def at_step(trainer: Trainer, stage: int, step: int, do) -> None:
+    """Let `do` happen in the middle of a run, as a step's batch is made."""
+    make = trainer._batch
+
+    def batch(*args):
+        if (trainer.progress.stage, trainer.progress.step) == (stage, step):
+            do()
+        return make(*args)
+
+    trainer._batch = batch
+
+
+def stop_at(trainer: Trainer, stage: int, step: int) -> None:
+    """Run until a stop is asked for, as Ctrl-C does, during one step."""
+    at_step(trainer, stage, step, lambda: setattr(trainer, "stop", True))
+    with pytest.raises(KeyboardInterrupt, match=f"Stopped at step {step + 1} of stage .*resumes"):
+        trainer.run()
+
+
+def rows(folder) -> list[dict[str, str]]:
+    """The lines of a log."""
+    with open(folder / "log.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def assert_same_run(folder, model: UVLM, whole) -> None:
+    """Every weight to the bit, the weights on disk, and every score in the log."""
+    expected_folder, expected = whole
+    assert model.state_dict().keys() == expected.keys()
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, expected[key]), key
+    on_disk = UVLM.load(folder / "weights.safetensors")
+    assert all(torch.equal(v, expected[k]) for k, v in on_disk.state_dict().items())
+    scores = [[r[k] for k in ("stage", "step", "epoch", "rate", "val_loss", "cells", "cider")] for r in rows(folder)]
+    assert scores == [
+        [r[k] for k in ("stage", "step", "epoch", "rate", "val_loss", "cells", "cider")] for r in rows(expected_folder)
+    ]
+
+
+# ----------------------------------------------------------------------------------------------------------------
+# Stopped and resumed
+
+
+def test_training_learns(whole, data):
+    """Every stage leaves its mark: the log has a line an epoch, the losses fall, the weights moved."""
+    folder, weights = whole
+    log = rows(folder)
+    done = [("pretrain", "4"), ("pretrain", "8"), ("decoder", "4"), ("decoder", "8"), ("together", "4")]
+    assert [(r["stage"], r["step"]) for r in log] == done
+    assert [r["epoch"] for r in log] == ["1", "2", "1", "2", "1"]
+    assert float(log[1]["loss"]) < float(log[0]["loss"])
+    assert float(log[4]["val_loss"]) < float(log[3]["val_loss"]) < float(log[2]["val_loss"])
+    fresh = Trainer(TINY, STAGES, *data, folder / "fresh", seed=3, quiet=True).model.state_dict()
+    assert all(not torch.equal(v, weights[k]) for k, v in fresh.items() if v.is_floating_point())
+
+
+@pytest.mark.parametrize(("stage", "step"), [(0, 0), (0, 3), (0, 5), (0, 7), (1, 2), (1, 7), (2, 1), (2, 3)])
+def test_a_stopped_run_ends_as_an_undisturbed_one(data, whole, tmp_path, stage, step):
+    """Stopped in any stage, within an epoch or at its end, and resumed by a new trainer: the same to the bit."""
+    stop_at(Trainer(TINY, STAGES, *data, tmp_path, seed=3, quiet=True), stage, step)
+    assert not (tmp_path / "weights.safetensors").exists()
+    torch.manual_seed(999)  # what happens elsewhere in between must not matter
+    model = Trainer(TINY, STAGES, *data, tmp_path, seed=3, quiet=True).run()
+    assert_same_run(tmp_path, model, whole)
+
+
+def test_a_run_stopped_again_and_again_ends_the_same(data, whole, tmp_path):
+    """Seven stops, one of them on the very next step."""
+    for stage, step in [(0, 1), (0, 2), (0, 6), (1, 0), (1, 5), (2, 0), (2, 2)]:
+        stop_at(Trainer(TINY, STAGES, *data, tmp_path, seed=3, quiet=True), stage, step)
+    assert_same_run(tmp_path, Trainer(TINY, STAGES, *data, tmp_path, seed=3, quiet=True).run(), whole)
+
+
+@pytest.mark.parametrize("every", [0, 1000])
+@pytest.mark.parametrize(("stage", "step"), [(1, 5), (2, 2)])
+def test_a_killed_run_ends_as_an_undisturbed_one(data, whole, tmp_path, monkeypatch, stage, step, every):
+    """Killed between two checkpoints, steps after the last one are done again; none is logged twice."""
+    monkeypatch.setattr(loop, "SAVE_SECONDS", every)
+    trainer = Trainer(TINY, STAGES, *data, tmp_path, seed=3, quiet=True)
+
+    def die() -> None:
+        raise RuntimeError("killed")
+
+    at_step(trainer, stage, step, die)
+    with pytest.raises(RuntimeError, match="killed"):
+        trainer.run()
+    assert_same_run(tmp_path, Trainer(TINY, STAGES, *data, tmp_path, seed=3, quiet=True).run(), whole)
+
+
+def test_a_run_killed_before_its_first_checkpoint_leaves_no_lines_behind(data, whole, tmp_path):
+    """The run starts anew, and so does its log: no step stands in it twice."""
+    trainer = Trainer(TINY, STAGES, *data, tmp_path, seed=3, quiet=True)
+
+    def die() -> None:
+        raise RuntimeError("killed")
+
+    at_step(trainer, 0, 5, die)  # after the first epoch, and before the first minute
+    with pytest.raises(RuntimeError, match="killed"):
+        trainer.run()
+    assert_same_run(tmp_path, Trainer(TINY, STAGES, *data, tmp_path, seed=3, quiet=True).run(), whole)
+
+
+def test_a_finished_run_has_nothing_left_to_do(data, whole):
+    """Run once more, it gives the finished weights and logs nothing."""
+    folder, weights = whole
+    before = rows(folder)
+    model = Trainer(TINY, STAGES, *data, folder, seed=3, quiet=True).run()
+    assert all(torch.equal(v, weights[k]) for k, v in model.state_dict().items())
+    assert rows(folder) == before
+
+
+@pytest.mark.parametrize("other", ["seed", "stages", "config", "words", "pictures"])
+def test_a_folder_of_another_run_is_refused(data, whole, other):
+    """Another seed, recipe, size, vocabulary or set of pictures: the sentence names which, the checkpoint stays."""
+    folder, _ = whole
+    train, val = data
+    config, stages, seed = TINY, STAGES, 3
+    if other == "seed":
+        seed = 4
+    elif other == "stages":
+        stages = (*STAGES[:2], replace(STAGES[2], rate=2e-3))
+    elif other == "config":
+        config = replace(TINY, longest=9)
+    elif other == "words":
+        train = replace(train, captions=[["grey " * 5, *c] for c in train.captions])
+    else:
+        train = CaptionSet.gather([*samples("train", 64), *samples("train", 1)])
+        train = replace(train, captions=[*train.captions[:64], ["a"]])
+    before = (folder / "last.safetensors").read_bytes()
+    with pytest.raises(ValueError, match=f"another {other}"):
+        Trainer(config, stages, train, val, folder, seed=seed, quiet=True)
+    assert (folder / "last.safetensors").read_bytes() == before
+
+
+def test_a_loss_that_is_no_number_stops_the_run(data, tmp_path):
+    """The sentence names stage and step; the checkpoint of before stands as it was."""
+    stop_at(Trainer(TINY, STAGES, *data, tmp_path, seed=3, quiet=True), 0, 2)
+    before = (tmp_path / "last.safetensors").read_bytes()
+    trainer = Trainer(TINY, STAGES, *data, tmp_path, seed=3, quiet=True)
+    at_step(trainer, 0, 5, lambda: torch.nn.init.constant_(trainer.heads.place.bias, math.nan))
+    with pytest.raises(FloatingPointError, match=r"loss of stage pretrain, step 5 is nan"):
+        trainer.run()
+    assert (tmp_path / "last.safetensors").read_bytes() == before
+    tensors, _ = read_tensors(tmp_path / "last.safetensors")
+    assert all(v.isfinite().all() for v in tensors.values())
+
+
+def test_fewer_pictures_than_a_batch_are_refused(data, tmp_path):
+    """A run of no steps would hand over untrained weights as if they were trained."""
+    with pytest.raises(ValueError, match="batch"):
+        Trainer(TINY, (Stage("pretrain", 1, 1e-3, batch=65),), *data, tmp_path, quiet=True).run()
+
+
+def test_two_seeds_make_two_models(data, whole, tmp_path):
+    """And the same seed makes the same one."""
+    stages = (replace(STAGES[0], epochs=1),)
+    a, b, again = (
+        Trainer(TINY, stages, *data, tmp_path / name, seed=seed, quiet=True).run().state_dict()
+        for name, seed in (("a", 1), ("b", 2), ("again", 1))
+    )
+    assert all(torch.equal(a[k], again[k]) for k in a)
+    assert not torch.equal(a["encoder.merge.0.0.weight"], b["encoder.merge.0.0.weight"])
+
+
+# ----------------------------------------------------------------------------------------------------------------
+# What a stage changes
+
+
+def test_a_frozen_encoder_is_left_as_it_is(data, tmp_path):
+    """In the decoder's stage neither its weights nor its batch statistics move, and its features are remembered."""
+    train, val = data
+    trainer = Trainer(TINY, (replace(STAGES[1], epochs=3),), train, val, tmp_path, seed=3, quiet=True)
+    encoder = {k: v.clone() for k, v in trainer.model.encoder.state_dict().items()}
+    decoder = {k: v.clone() for k, v in trainer.model.decoder.state_dict().items()}
+    batches = []
+    trainer.model.encoder.register_forward_hook(lambda part, args, out: batches.append((len(args[0]), part.training)))
+    trainer._run_stage(trainer.stages[0])
+    assert all(torch.equal(v, encoder[k]) for k, v in trainer.model.encoder.state_dict().items())
+    assert all(not torch.equal(v, decoder[k]) for k, v in trainer.model.decoder.state_dict().items())
+    assert batches == [(len(train), False)] + 3 * [(len(val), False)]
+
+
+def test_remembered_features_are_the_encoders(data, tmp_path):
+    """What the decoder learns on is what the encoder gives in eval mode, picture by picture."""
+    trainer = Trainer(TINY, (STAGES[1],), *data, tmp_path, quiet=True)
+    found = {}
+    at_step(trainer, 0, 5, lambda: found.update(features=trainer.features.clone()))
+    model = trainer.run()
+    with torch.inference_mode():
+        expected = loop.encode(model, data[0].pictures)
+    torch.testing.assert_close(found["features"], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_pretraining_leaves_the_decoder_alone(data, tmp_path):
+    """Stage 1 knows no words."""
+    trainer = Trainer(TINY, (STAGES[0],), *data, tmp_path, quiet=True)
+    before = {k: v.clone() for k, v in trainer.model.decoder.state_dict().items()}
+    trainer.run()
+    assert all(torch.equal(v, before[k]) for k, v in trainer.model.decoder.state_dict().items())
+
+
+def test_weight_decay_spares_what_it_must(data, tmp_path):
+    """Convolutions, matrices and the embedding decay; norms, biases, A_log, D and scales do not; all are trained."""
+    trainer = Trainer(TINY, STAGES[2:], *data, tmp_path, quiet=True)
+    decayed, spared = (
+        {name for name, p in trainer.model.named_parameters() if any(p is q for q in group["params"])}
+        for group in sorted(trainer.optimizer.param_groups, key=lambda g: -g["weight_decay"])
+    )
+    assert [g["weight_decay"] > 0 for g in trainer.optimizer.param_groups] == [True, False]
+    norms = {
+        f"{name}.{part}"
+        for name, module in trainer.model.named_modules()
+        if isinstance(module, torch.nn.BatchNorm2d | torch.nn.LayerNorm)
+        for part in ("weight", "bias")
+    }
+    ends = ("bias", "beta", "gamma", "scale", "A_log", ".D", "place")
+    expected = norms | {name for name, _ in trainer.model.named_parameters() if name.endswith(ends)}
+    assert spared == expected
+    assert decayed == {name for name, _ in trainer.model.named_parameters()} - expected
+    assert {"decoder.embedding.weight", "encoder.overnet.stages.0.0.0.weight", "decoder.ssm.x_proj.weight"} <= decayed
+
+
+def test_the_rate_warms_up_and_falls_like_a_cosine():
+    """A tenth of the steps up to the highest rate, at most a hundred; then down to nothing, without a jump."""
+    for total in (20, 400, 5000):
+        rates = np.array([loop._schedule(step, total) for step in range(total)])
+        top = min(100, total // 10)
+        assert rates.max() == 1.0
+        assert (np.diff(rates[: top + 1]) >= 0).all() and (np.diff(rates[top:]) < 0).all()
+        assert rates[0] > 0 and rates[-1] < 0.01
+        middle = (top + total) // 2
+        assert rates[middle] == pytest.approx(0.5, abs=0.1)
+
+
+def test_an_epoch_shows_every_picture_once(data, tmp_path):
+    """In another order each epoch; which pictures a step sees depends on seed, stage and epoch alone."""
+    trainer = Trainer(TINY, STAGES, *data, tmp_path, seed=3, quiet=True)
+    first, second = (np.concatenate(trainer._plan(STAGES[0], epoch)) for epoch in (0, 1))
+    assert sorted(first) == sorted(second) == list(range(64))
+    assert (first != second).any()
+    assert (np.concatenate(trainer._plan(STAGES[0], 0)) == first).all()
+
+
+# ----------------------------------------------------------------------------------------------------------------
+# What is learned from
+
+
+@pytest.mark.parametrize(("side", "least"), [(8, 0.3), (4, 0.15), (16, 0.5), (8, 0.0001)])
+def test_cells_are_counted_pixel_by_pixel(side, least):
+    """Kind and colour of the thing with the most pixels in a cell, nothing where that is under the least share."""
+    size = 64 // side
+    for i in range(60):
+        s = scene("hard", i)
+        found = cells(s, side, least)
+        owner = np.zeros((64, 64), int)  # 0 nothing, else the number of a thing; boxes do not overlap
+        for n, t in enumerate(s.things, 1):
+            owner[t.y : t.y + t.box, t.x : t.x + t.box] = n
+        for row in range(side):
+            for column in range(side):
+                cell = owner[row * size : (row + 1) * size, column * size : (column + 1) * size]
+                counts = [int((cell == n).sum()) for n in range(1, len(s.things) + 1)]
+                best = max(counts)
+                if best == 0 or best / size**2 < least:
+                    allowed = {(0, 0)}
+                else:
+                    winners = [t for t, n in zip(s.things, counts, strict=True) if n == best]
+                    allowed = {(list(KINDS).index(t.kind) + 1, list(COLORS).index(t.color) + 1) for t in winners}
+                assert tuple(found[:, row, column]) in allowed
+
+
+def test_caption_loss_is_the_mean_over_words():
+    """Each word against the next token, EOS included and padding left out, by a loop."""
+    logits = torch.randn(2, 4, 9, generator=torch.Generator().manual_seed(0))
+    tokens = torch.tensor([[1, 5, 6, 7, EOS], [1, 8, EOS, PAD, PAD]])
+    terms = []
+    for b, t in [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 1)]:
+        terms.append(-torch.log_softmax(logits[b, t], -1)[tokens[b, t + 1]])
+    torch.testing.assert_close(caption_loss(logits, tokens), torch.stack(terms).mean())
+
+
+def test_pictures_are_shifted_and_nothing_else(data, tmp_path):
+    """A training picture is a validation picture moved by up to two pixels, its edge repeated; the same at each run."""
+    trainer = Trainer(TINY, STAGES, *data, tmp_path, seed=3, quiet=True)
+    picks, seen = np.array([5, 9]), set()
+
+    def moved(dy: int, dx: int) -> np.ndarray:
+        rows, columns = (np.clip(np.arange(64) + d, 0, 63) for d in (dy, dx))
+        return data[0].pictures[picks][:, rows][:, :, columns]
+
+    for step in range(12):
+        batch = trainer._batch(STAGES[0], picks, step)["pictures"]
+        assert torch.equal(batch, trainer._batch(STAGES[0], picks, step)["pictures"])
+        got = (batch.permute(0, 2, 3, 1).numpy() * 128 + 128).astype(np.uint8)
+        moves = [(dy, dx) for dy in range(-2, 3) for dx in range(-2, 3) if (moved(dy, dx) == got).all()]
+        assert moves
+        seen.add(moves[0])
+    assert len(seen) > 4
+
+
+def test_captions_of_a_batch_belong_to_their_pictures(data, tmp_path):
+    """With two captions a picture, rows come in pairs, each caption one of its picture's, both different."""
+    trainer = Trainer(TINY, STAGES[2:], *data, tmp_path, quiet=True)
+    picks = np.array([3, 40, 8])
+    tokens = trainer._batch(STAGES[2], picks, 0)["tokens"].tolist()
+    assert len(tokens) == 6
+    for n, row in enumerate(tokens):
+        told = [trainer.vocabulary.encode(c, TINY.longest) for c in data[0].captions[picks[n // 2]]]
+        assert [w for w in row if w != PAD] in told
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_run_the_stages_in_order(name):
+    """First what lies where, then what to say, then both together."""
+    assert [s.name for s in RECIPES[name]] == ["pretrain", "decoder", "together"]
+    assert [s.frozen for s in RECIPES[name]] == [False, True, False]
+
+
+def test_a_checkpoint_that_is_truncated_is_refused(data, whole, tmp_path):
+    """Resuming from half a file: one sentence, and the file is left for inspection."""
+    data_bytes = (whole[0] / "last.safetensors").read_bytes()
+    (tmp_path / "last.safetensors").write_bytes(data_bytes[: len(data_bytes) // 2])
+    with pytest.raises(ValueError, match="truncated or not a checkpoint"):
+        Trainer(TINY, STAGES, *data, tmp_path, seed=3, quiet=True)
+
+
+def test_weights_in_place_of_a_checkpoint_are_refused(data, whole, tmp_path):
+    """A file of another purpose belongs to no run."""
+    tensors, about = read_tensors(whole[0] / "weights.safetensors")
+    write_tensors(tmp_path / "last.safetensors", tensors, about)
+    with pytest.raises(ValueError, match="another config"):
+        Trainer(TINY, STAGES, *data, tmp_path, seed=3, quiet=True)

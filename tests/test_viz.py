@@ -1,0 +1,137 @@
+"""What figures and widgets are made of is right, and widgets follow the hand."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from uvlm_mini import viz
+from uvlm_mini.datasets.scenes import scene
+from uvlm_mini.modulation import adapt
+
+
+def picture_of(widget: object) -> object:
+    """Return the Image widget of a paint widget."""
+    return widget.children[1]  # type: ignore[attr-defined]
+
+
+def fields(widget: object) -> tuple:
+    """Return the toggle buttons of a paint widget."""
+    return widget.children[0].children[0].children  # type: ignore[attr-defined]
+
+
+def tools(widget: object) -> tuple:
+    """Return slider, clear button and text of a paint widget."""
+    return widget.children[0].children[1].children  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("side", [1, 4, 8, 64])
+def test_cover_counts_the_units_of_the_boxes(side: int) -> None:
+    """The shares of all cells together are the area of the boxes, which never overlap."""
+    one = scene("val", 140)
+    area = sum(thing.box**2 for thing in one.things)
+    assert viz.cover(one, side).mean() == pytest.approx(area / 64**2)
+    red = sum(thing.box**2 for thing in one.things if thing.color == "red")
+    assert 0 < viz.cover(one, side, "red").mean() == pytest.approx(red / 64**2)
+
+
+def test_cover_finds_the_place() -> None:
+    """Each pixel by itself is inside of a box or not."""
+    one = scene("val", 140)
+    mask = viz.cover(one, 64)
+    for y, x in [(0, 0), (20, 40), (30, 10), (63, 63), *((t.y, t.x) for t in one.things)]:
+        inside = any(t.x <= x < t.x + t.box and t.y <= y < t.y + t.box for t in one.things)
+        assert mask[y, x] == inside
+
+
+def test_cover_needs_equal_cells() -> None:
+    """One sentence says what would do."""
+    with pytest.raises(ValueError, match="divisor of 64"):
+        viz.cover(scene("val", 0), 5)
+
+
+def test_painted_is_the_modulation_of_the_package() -> None:
+    """Enlarge, add, H-Swish: as adapt and torch do it."""
+    rng = np.random.default_rng(0)
+    x, bias = rng.normal(0, 3, (64, 64)), rng.normal(0, 3, (8, 8))
+    wide = adapt(torch.from_numpy(bias)[None, None], 64)[0, 0]
+    np.testing.assert_allclose(viz.painted(x, bias), F.hardswish(torch.from_numpy(x) + wide), atol=1e-12)
+    with pytest.raises(ValueError, match="divide"):
+        viz.painted(x, bias[:5, :5])
+
+
+def test_style_sets_the_palette() -> None:
+    """And the size of letters that can be read in the book's column."""
+    import matplotlib as mpl
+
+    with mpl.rc_context():
+        viz.style()
+        assert [c["color"] for c in mpl.rcParams["axes.prop_cycle"]] == list(viz.PALETTE)
+        assert min(mpl.rcParams[key] for key in ("font.size", "xtick.labelsize", "ytick.labelsize")) >= 9
+
+
+def test_panels_share_their_scales() -> None:
+    """Equal colours are equal values, and zero of a signed map is the middle."""
+    import matplotlib.pyplot as plt
+
+    colour, small, large = np.zeros((4, 4, 3), np.uint8), np.full((4, 4), 1.0), np.full((4, 4), 5.0)
+    fig = viz.panels([[colour, small, -small], [colour, large, large]], signed=[2])
+    limits = [axis.images[0].get_clim() for axis in fig.axes[:6]]
+    assert limits[1] == limits[4] == (0, 5)
+    assert limits[2] == limits[5] == (-5, 5)
+    plt.close(fig)
+    fig = viz.panels([[colour, small, small * 0]], signed=[2], top=3.0)
+    assert [axis.images[0].get_clim() for axis in fig.axes[1:3]] == [(0, 3), (-1, 1)]  # a map of zeros is drawn, too
+    plt.close(fig)
+
+
+def test_curves_draw_what_they_are_given() -> None:
+    """No two lines share a dash, and the values are on the axis."""
+    import matplotlib.pyplot as plt
+
+    x = np.array([1.0, 10.0, 100.0])
+    fig = viz.curves({"a": (x, x), "b": (x, x**2)}, "x", "y", log=True)
+    first, second = fig.axes[0].lines
+    np.testing.assert_array_equal(second.get_ydata(), x**2)
+    assert first.get_linestyle() != second.get_linestyle()
+    assert fig.axes[0].get_yscale() == "log"
+    plt.close(fig)
+
+
+def test_paint_widget_follows_the_hand() -> None:
+    """A field that is pressed takes the slider's strength and the picture changes; clear brings all back."""
+    x = np.random.default_rng(0).normal(0, 3, (16, 16))
+    start = np.zeros((4, 4))
+    start[0, 0] = -6
+    widget = viz.paint_widget(x, start)
+    slider, clear, text = tools(widget)
+    keys, image = fields(widget), picture_of(widget)
+    assert [key.description for key in keys[:2]] == ["-6", ""]
+    assert f"<b>{viz.painted(x, start).clip(0).sum():.0f}</b> with it" in text.value
+
+    at_start = image.value  # type: ignore[attr-defined]
+    slider.value = 3
+    keys[5].value = True
+    start[1, 1] = 3
+    assert keys[5].description == "+3"
+    assert image.value != at_start  # type: ignore[attr-defined]
+    assert f"<b>{viz.painted(x, start).clip(0).sum():.0f}</b> with it" in text.value
+
+    keys[5].value = False
+    assert image.value == at_start  # type: ignore[attr-defined]
+    clear.click()
+    assert not any(key.value or key.description for key in keys)
+    assert "amplify: <b>0</b>, that suppress: <b>0</b>" in text.value
+
+
+def test_paint_widget_shows_a_picture() -> None:
+    """A PNG of the width that the book has room for, and no figure is left open."""
+    import matplotlib.pyplot as plt
+    from PIL import Image
+
+    widget = viz.paint_widget(np.ones((16, 16)), np.zeros((4, 4)))
+    with Image.open(io.BytesIO(picture_of(widget).value)) as png:  # type: ignore[attr-defined]
+        assert png.format == "PNG" and 600 <= png.width <= 900
+    assert plt.get_fignums() == []

@@ -1,0 +1,467 @@
+"""Plots and widgets that chapters share.
+
+Figures come on white, at the width of the book's column, in colours that the colour-blind tell apart; where a colour
+carries meaning, so does a sign, a line style or a word. What a figure is made of is computed by functions of its own
+(`cover`, `painted`), so that it can be tested: pictures never are.
+
+matplotlib and ipywidgets are imported where they are used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ipywidgets import VBox
+    from matplotlib.figure import Figure
+
+    from uvlm_mini.datasets.scenes import Scene
+    from uvlm_mini.model import UVLM
+
+# Okabe and Ito's palette, in the order in which lines take it
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#333333")
+DASHES = ("-", "--", ":", "-.")  # one for each line, so that no line is told by its colour alone
+WIDTH = 7.0  # inches, the book's column
+FEATURES = "cividis"  # values from nothing to much
+SIGNED = "PuOr_r"  # values below and above zero: orange is positive, purple negative, zero is white
+
+
+def style() -> None:
+    """Set matplotlib's defaults for the book: sizes legible at 400 to 700 pixels, few lines, one palette."""
+    import matplotlib as mpl
+    from cycler import cycler
+
+    mpl.rcParams.update(
+        {
+            "figure.dpi": 110,
+            "figure.figsize": (WIDTH, 2.8),
+            "figure.facecolor": "white",
+            "figure.constrained_layout.use": True,
+            "font.size": 10,
+            "axes.titlesize": 10,
+            "axes.labelsize": 10,
+            "xtick.labelsize": 9,
+            "ytick.labelsize": 9,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.prop_cycle": cycler(color=PALETTE),
+            "lines.linewidth": 2,
+            "image.interpolation": "nearest",
+        }
+    )
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# what figures are made of
+
+
+def cover(scene: Scene, side: int, color: str | None = None) -> np.ndarray:
+    """How much of each cell of a map is covered by the boxes of a scene's things.
+
+    Parameters
+    ----------
+    scene : Scene
+    side : int
+        Cells a side; it divides 64.
+    color : str, optional
+        Count only things of this colour.
+
+    Returns
+    -------
+    (side, side) float32 array of shares, 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        If `side` does not divide 64.
+    """
+    from uvlm_mini.datasets.scenes import SIDE
+
+    if side < 1 or SIDE % side:
+        raise ValueError(f"A picture of {SIDE} units has no {side} x {side} equal cells; give a divisor of {SIDE}.")
+    units = np.zeros((SIDE, SIDE), np.float32)
+    for thing in scene.things:
+        if color in (None, thing.color):
+            units[thing.y : thing.y + thing.box, thing.x : thing.x + thing.box] = 1
+    cell = SIDE // side
+    return units.reshape(side, cell, side, cell).mean((1, 3))
+
+
+def painted(x: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """H-Swish of a feature map plus a coarse bias map, which is enlarged by nearest neighbour.
+
+    Parameters
+    ----------
+    x : (S, S) array
+        One channel of features.
+    bias : (s, s) array
+        s divides S.
+
+    Returns
+    -------
+    (S, S) array
+    """
+    times = x.shape[0] // bias.shape[0]
+    if bias.shape[0] * times != x.shape[0]:
+        raise ValueError(
+            f"A bias map of side {bias.shape[0]} does not enlarge to {x.shape[0]}; one must divide the other."
+        )
+    y = x + bias.repeat(times, 0).repeat(times, 1)
+    return y * np.clip(y + 3, 0, 6) / 6
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# figures
+
+
+def panels(
+    rows: Sequence[Sequence[np.ndarray]],
+    titles: Sequence[str] = (),
+    names: Sequence[str] = (),
+    signed: Sequence[int] = (),
+    label: str = "",
+    top: float | None = None,
+    end: float | None = None,
+) -> Figure:
+    """Draw pictures and maps in a grid.
+
+    All maps of a kind share one scale. A bar beside the grid shows the scale of the maps that are not signed, or of the
+    signed ones if there are no others.
+
+    Parameters
+    ----------
+    rows : sequence of rows
+        Each holds (H, W, 3) uint8 pictures, shown as they are, or (H, W) maps.
+    titles, names : sequence of str
+        Over the columns, and beside the rows.
+    signed : sequence of int
+        Columns whose maps have a meaning below zero, too; their scale is symmetric. The others start at zero.
+    label : str
+        At the bar.
+    top : float, optional
+        Where the scale of the maps that are not signed ends, instead of at their maximum.
+    end : float, optional
+        Where the scale of the signed maps ends on either side, instead of at their largest size.
+
+    Returns
+    -------
+    Figure
+    """
+    import matplotlib.pyplot as plt
+
+    columns = max(map(len, rows))
+    cells = [(r, c, np.asarray(cell)) for r, row in enumerate(rows) for c, cell in enumerate(row)]
+    maps = [cell for _, c, cell in cells if cell.ndim == 2 and c not in signed]
+    ends = [float(abs(cell).max()) for _, c, cell in cells if cell.ndim == 2 and c in signed]
+    top = top if top is not None else max((float(cell.max()) for cell in maps), default=1.0)
+    end = end if end is not None else max(ends, default=0.0) or 1.0
+    fig, axes = plt.subplots(
+        len(rows), columns, figsize=(WIDTH, (WIDTH - 0.6) / columns * len(rows) + 0.25), squeeze=False
+    )
+    bars: dict[bool, Any] = {}
+    for r, c, cell in cells:
+        if cell.ndim == 3:
+            axes[r, c].imshow(cell)
+        elif c in signed:
+            bars[True] = axes[r, c].imshow(cell, cmap=SIGNED, vmin=-end, vmax=end)
+        else:
+            bars[False] = axes[r, c].imshow(cell, cmap=FEATURES, vmin=0, vmax=top)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+    for axis, title in zip(axes[0], titles, strict=False):
+        axis.set_title(title)
+    for axis, name in zip(axes[:, 0], names, strict=False):
+        axis.set_ylabel(name)
+    if bars:
+        fig.colorbar(bars[min(bars)], ax=axes, label=label, fraction=0.04, pad=0.02)
+    return fig
+
+
+def curves(
+    lines: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    xlabel: str,
+    ylabel: str,
+    log: bool = False,
+    marks: Mapping[str, tuple[float, float]] | None = None,
+) -> Figure:
+    """Draw lines, each in its own colour and dash.
+
+    Parameters
+    ----------
+    lines : mapping of str to (x, y)
+        The name goes into the legend.
+    xlabel, ylabel : str
+    log : bool
+        Logarithmic axes, with a dot at each value.
+    marks : mapping of str to (x, y), optional
+        Points with a word beside them.
+
+    Returns
+    -------
+    Figure
+    """
+    import matplotlib.pyplot as plt
+
+    fig, axis = plt.subplots(figsize=(WIDTH, 3.4))
+    for i, (name, (x, y)) in enumerate(lines.items()):
+        axis.plot(x, y, DASHES[i % len(DASHES)], color=PALETTE[i % len(PALETTE)], marker="o" if log else "", label=name)
+    if log:
+        axis.set(xscale="log", yscale="log")
+    else:
+        axis.axhline(0, color="#888888", linewidth=0.8, zorder=0)
+        axis.axvline(0, color="#888888", linewidth=0.8, zorder=0)
+    for word, point in (marks or {}).items():
+        axis.plot(*point, "o", color="black", markersize=5, zorder=4)
+        axis.annotate(word, point, xytext=(6, -14), textcoords="offset points", fontsize=9)
+    axis.margins(y=0.1)
+    axis.set(xlabel=xlabel, ylabel=ylabel)
+    axis.legend(frameon=False)
+    return fig
+
+
+def to_png(fig: Figure) -> bytes:
+    """The figure as a PNG, for an Image widget; the figure is closed, so that no cell shows it by itself."""
+    import io
+
+    import matplotlib.pyplot as plt
+
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", facecolor="white")
+    plt.close(fig)
+    return buffer.getvalue()
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# widgets
+
+
+def paint_widget(x: np.ndarray, start: np.ndarray, strength: float = 4.0) -> VBox:
+    """A grid of fields to paint a bias on, over the feature map that it modulates.
+
+    A field that is pressed takes the strength of the slider, a field that is released goes back to zero; the picture
+    follows.
+
+    Parameters
+    ----------
+    x : (S, S) array
+        One channel of features.
+    start : (s, s) array
+        The bias that is painted at the beginning; s divides S.
+    strength : float
+        Where the slider starts.
+
+    Returns
+    -------
+    ipywidgets.VBox
+    """
+    import ipywidgets as widgets
+
+    side = start.shape[0]
+    bias = start.astype(np.float64)
+    field = widgets.Layout(width="2.3em", height="2em", padding="0", margin="1px")
+    brush = widgets.FloatSlider(
+        value=strength, min=-8, max=8, step=1, readout_format="+.0f", description="strength",
+        layout=widgets.Layout(width="17em"))  # fmt: skip
+    clear = widgets.Button(description="clear", layout=widgets.Layout(width="6em"))
+    says = widgets.HTML()
+    picture = widgets.Image(format="png", layout=widgets.Layout(width="100%", max_width="700px"))
+    keys = [
+        widgets.ToggleButton(
+            value=bool(b), description=f"{b:+.0f}" if b else "", layout=field,
+            tooltip=f"row {i // side + 1}, column {i % side + 1}")
+        for i, b in enumerate(bias.flat)
+    ]  # fmt: skip
+
+    def draw() -> None:
+        before, after = painted(x, np.zeros_like(bias)), painted(x, bias)
+        row = [before.clip(0), bias.repeat(4, 0).repeat(4, 1), after.clip(0)]
+        titles = ["H-Swish of the features", "painted bias", "H-Swish of features + bias"]
+        picture.value = to_png(panels([row], titles=titles, signed=[1], label="activation", top=5.0, end=8.0))
+        says.value = (
+            f"Fields that amplify: <b>{(bias > 0).sum()}</b>, that suppress: <b>{(bias < 0).sum()}</b>.<br>"
+            f"What passes in all: <b>{before.clip(0).sum():.0f}</b> without the bias, "
+            f"<b>{after.clip(0).sum():.0f}</b> with it."
+        )
+
+    def press(place: int, change: Mapping[str, Any]) -> None:
+        value = brush.value if change["new"] else 0.0
+        bias.flat[place] = value
+        keys[place].description = f"{value:+.0f}" if change["new"] else ""
+        if not quiet:
+            draw()
+
+    def release(_: object) -> None:
+        quiet.append(True)  # 64 fields change, one picture is drawn
+        for key in keys:
+            key.value = False
+        quiet.clear()
+        draw()
+
+    quiet: list[bool] = []
+    for place, key in enumerate(keys):
+        key.observe(lambda change, place=place: press(place, change), names="value")
+    clear.on_click(release)
+    draw()
+    grid = widgets.GridBox(keys, layout=widgets.Layout(grid_template_columns=f"repeat({side}, max-content)"))
+    tools = widgets.VBox([brush, clear, says], layout=widgets.Layout(margin="0 0 0 1em"))
+    return widgets.VBox([widgets.HBox([grid, tools], layout=widgets.Layout(flex_flow="row wrap")), picture])
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# captions
+
+
+def bars(words: Sequence[str], heights: Mapping[str, np.ndarray], ylabel: str) -> Figure:
+    """Draw bars side by side for every word.
+
+    Parameters
+    ----------
+    words : sequence of str
+        Under the bars.
+    heights : mapping of str to (len(words),) array
+        One set of bars each; the name goes into the legend.
+    ylabel : str
+
+    Returns
+    -------
+    Figure
+    """
+    import matplotlib.pyplot as plt
+
+    fig, axis = plt.subplots(figsize=(WIDTH, 2.9))
+    places, wide = np.arange(len(words)), 0.8 / len(heights)
+    for i, (name, height) in enumerate(heights.items()):
+        axis.bar(
+            places + (i - (len(heights) - 1) / 2) * wide,
+            height,
+            wide * 0.94,
+            color=PALETTE[i],
+            hatch=("", "///")[i % 2],
+            edgecolor="white",
+            linewidth=0,
+            label=name,
+        )
+    axis.set_xticks(places, words, rotation=40, ha="right")
+    axis.set_ylabel(ylabel)
+    axis.legend(frameon=False, ncols=len(heights), loc="lower right", bbox_to_anchor=(1, 1))
+    return fig
+
+
+def beam_steps(model: UVLM, picture: np.ndarray, width: int = 3) -> list[list[tuple[str, float]]]:
+    """What beam search keeps after every step.
+
+    Parameters
+    ----------
+    model : UVLM
+        In eval mode.
+    picture : (S, S, 3) uint8
+    width : int
+        Beginnings that are kept.
+
+    Returns
+    -------
+    For every step the living beginnings and their log-probabilities, the likeliest first.
+    """
+    import torch
+
+    from uvlm_mini import search
+    from uvlm_mini.model import to_tensor
+
+    steps: list[list[tuple[str, float]]] = []
+
+    def watch(paths: Any, total: Any) -> None:
+        rows = zip(paths[0].tolist(), total[0].tolist(), strict=True)
+        steps.append([(model.vocabulary.decode(path), score) for path, score in rows if score > -np.inf])
+
+    with torch.inference_mode():
+        features = model.encoder(to_tensor(picture)[None])
+        search.beam(model.decoder, features, width, model.config.longest, watch)
+    return [step for step in steps if step]
+
+
+def beam_widget(model: UVLM, picture: np.ndarray, width: int = 3) -> VBox:
+    """A slider over the steps of beam search, and the beginnings that live after each."""
+    import ipywidgets as widgets
+
+    steps = beam_steps(model, picture, width)
+    slider = widgets.IntSlider(
+        value=min(5, len(steps)),
+        min=1,
+        max=len(steps),
+        description="step",
+        layout=widgets.Layout(width="24em"),
+    )
+    says = widgets.HTML()
+
+    def draw(_: object = None) -> None:
+        rows = "".join(
+            f"<tr><td style='text-align:right;padding-right:1em'>{score:.2f}</td><td>{beginning} …</td></tr>"
+            for beginning, score in steps[slider.value - 1]
+        )
+        says.value = f"<table><tr><th>log-probability</th><th style='text-align:left'>beginning</th></tr>{rows}</table>"
+
+    slider.observe(draw, names="value")
+    draw()
+    return widgets.VBox([slider, says])
+
+
+def composer(model: UVLM) -> VBox:
+    """Controls for a background and two things, the picture that they make, and what the model says of it.
+
+    Parameters
+    ----------
+    model : UVLM
+        In eval mode.
+
+    Returns
+    -------
+    ipywidgets.VBox
+    """
+    import io
+
+    import ipywidgets as widgets
+    from PIL import Image
+
+    from uvlm_mini.datasets import drawing, scenes
+
+    narrow = widgets.Layout(width="11em")
+    place = widgets.Dropdown(options=drawing.BACKGROUNDS, value="meadow", description="where", layout=narrow)
+
+    def controls(kind: str, color: str, size: str, x: int, y: int) -> dict[str, Any]:
+        across = widgets.Layout(width="15em")
+        return {
+            "kind": widgets.Dropdown(options=list(drawing.KINDS), value=kind, description="thing", layout=narrow),
+            "color": widgets.Dropdown(options=list(drawing.COLORS), value=color, description="colour", layout=narrow),
+            "size": widgets.Dropdown(options=list(scenes.BOXES), value=size, description="size", layout=narrow),
+            "x": widgets.IntSlider(value=x, min=1, max=47, description="from left", layout=across),
+            "y": widgets.IntSlider(value=y, min=1, max=47, description="from top", layout=across),
+        }
+
+    sets = [controls("house", "red", "large", 6, 28), controls("cat", "blue", "small", 42, 34)]
+    picture = widgets.Image(format="png", width=256, height=256)
+    says = widgets.HTML()
+
+    def thing(chosen: dict[str, Any]) -> scenes.Thing:
+        value = {name: control.value for name, control in chosen.items()}
+        box = sum(scenes.BOXES[value["size"]]) // 2
+        x, y = (min(value[axis], scenes.SIDE - 1 - box) for axis in ("x", "y"))
+        rgb = drawing.COLORS[value["color"]]
+        return scenes.Thing(value["kind"], value["color"], value["size"], x, y, box, rgb, False)
+
+    def draw(_: object = None) -> None:
+        scene = scenes.Scene(place.value, 0, tuple(thing(chosen) for chosen in sets))
+        buffer = io.BytesIO()
+        Image.fromarray(scene.draw(256)).save(buffer, format="png")
+        picture.value = buffer.getvalue()
+        caption, log_prob = model.captions(scene.draw())[0]
+        says.value = f"<b>{caption}</b><br>log-probability {log_prob:.2f}"
+
+    for control in [place, *(control for chosen in sets for control in chosen.values())]:
+        control.observe(draw, names="value")
+    draw()
+    columns = [widgets.VBox(list(chosen.values())) for chosen in sets]
+    return widgets.VBox([place, widgets.HBox([*columns, picture], layout=widgets.Layout(flex_flow="row wrap")), says])
