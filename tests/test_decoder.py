@@ -27,6 +27,9 @@ def decoder() -> AttSSM:
     model = AttSSM(CONFIG, WORDS).eval()
     torch.nn.init.normal_(model.embedding.weight)
     torch.nn.init.normal_(model.fusion.place)
+    for norm in (model.norm, model.norm_out):
+        torch.nn.init.normal_(norm.weight)
+        torch.nn.init.normal_(norm.bias)
     return model
 
 
@@ -51,6 +54,25 @@ def test_teacher_forcing_is_stepping(decoder, features, tokens):
     for t in range(7):
         logits, state = decoder.step(tokens[:, t], context, state)
         torch.testing.assert_close(logits, whole[:, t], rtol=1e-6, atol=1e-6)
+
+
+def test_a_step_is_its_formula(decoder, features, tokens):
+    """u joins the word with what GCDM sees; y = LN(u + SSM(LN(u))), and y is what GCDM is asked with next."""
+
+    def linear(layer: torch.nn.Linear, v: torch.Tensor) -> torch.Tensor:
+        return v @ layer.weight.T + layer.bias
+
+    context, state = decoder.prepare(features), decoder.start(3)
+    for t in range(7):
+        seen = decoder.gcdm(context.x, (context.signal, context.gate), state.y)
+        word = decoder.embedding.weight[tokens[:, t]]
+        u = linear(decoder.join, torch.cat([word, linear(decoder.project, seen)], 1))
+        core, h = decoder.ssm.step(F.layer_norm(u, (10,), decoder.norm.weight, decoder.norm.bias), state.h)
+        y = F.layer_norm(u + core, (10,), decoder.norm_out.weight, decoder.norm_out.bias)
+        logits, state = decoder.step(tokens[:, t], context, state)
+        torch.testing.assert_close(state.y, y, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(state.h, h, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(logits, y @ decoder.embedding.weight.T, rtol=1e-5, atol=1e-5)
 
 
 def test_a_step_does_not_see_later_words(decoder, features, tokens):

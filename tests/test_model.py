@@ -270,7 +270,7 @@ def test_forward_is_encode_and_step(model):
 
 
 def test_familiarity_is_the_mahalanobis_distance():
-    """Against NumPy's inverse covariance, of the mean and maximum of every channel, in units of its limit."""
+    """Against NumPy's inverse covariance, of the mean and standard deviation of every channel, in units of its limit."""
     torch.manual_seed(0)
     train, val, other = (torch.randn(n, 3, 4, 4) * torch.rand(1, 3, 1, 1) + 1 for n in (400, 300, 20))
     familiarity = Familiarity(3)
@@ -278,7 +278,7 @@ def test_familiarity_is_the_mahalanobis_distance():
 
     def vectors(x: torch.Tensor) -> np.ndarray:
         v = x.double().numpy()
-        return np.concatenate([v.mean(axis=(2, 3)), v.max(axis=(2, 3))], axis=1)
+        return np.concatenate([v.mean(axis=(2, 3)), v.std(axis=(2, 3), ddof=1)], axis=1)
 
     inverse = np.linalg.inv(np.cov(vectors(train).T))
     away = {n: vectors(x) - vectors(train).mean(axis=0) for n, x in (("val", val), ("other", other))}
@@ -305,11 +305,11 @@ def test_familiarity_travels_with_the_weights(model, tmp_path):
     assert np.isnan(model.strangeness(picture()))
     pictures = to_tensor(np.stack([picture(i) for i in range(40)]))
     with torch.inference_mode():
-        features = model.encoder(pictures).clone()
+        maps = model.encoder.overnet.early(pictures).clone()
     other = UVLM(TINY, WORDS)
     other.load_state_dict(model.state_dict())
-    other.familiarity = Familiarity(TINY.encoder.out)
-    other.eval().familiarity.fit(features[:30], features[30:])
+    other.familiarity = Familiarity(TINY.encoder.widths[1])
+    other.eval().familiarity.fit(maps[:30], maps[30:])
     other.save(tmp_path / "weights.safetensors")
     back = UVLM.load(tmp_path / "weights.safetensors")
     assert back.strangeness(picture(3)) == other.strangeness(picture(3)) > 0
@@ -320,7 +320,7 @@ def test_asking_for_strangeness_leaves_the_model_as_it_was(model):
     """In training, too, the answer is the same, and no batch statistic takes notice of the picture."""
     other = UVLM(TINY, WORDS)
     other.load_state_dict(model.state_dict())
-    other.familiarity = Familiarity(TINY.encoder.out)
+    other.familiarity = Familiarity(TINY.encoder.widths[1])
     expected = other.eval().strangeness(picture())
     other.train()
     assert other.strangeness(picture()) == expected

@@ -179,8 +179,8 @@ def test_wheel_works_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:
     for printed in run(sys.executable, "-c", program, cwd=elsewhere, env=environment).split():
         assert Path(printed).is_relative_to(site.resolve())
     uvlm = (sys.executable, "-m", "uvlm_mini.cli")
-    run(*uvlm, "scenes", "out", "--splits", "test", "--limit", "4", cwd=elsewhere, env=environment)
-    said = run(*uvlm, "caption", "out/test/test_3.png", cwd=elsewhere, env=environment)
+    run(*uvlm, "scenes", "out", "--splits", "test", "--limit", "29", cwd=elsewhere, env=environment)
+    said = run(*uvlm, "caption", "out/test/test_28.png", cwd=elsewhere, env=environment)
     assert said.startswith((ROOT / "data" / "golden.txt").read_text(encoding="utf-8").strip())
 
 

@@ -108,7 +108,7 @@ def test_training_learns(whole, data):
     assert all(not torch.equal(v, weights[k]) for k, v in fresh.items() if v.is_floating_point())
 
 
-@pytest.mark.parametrize(("stage", "step"), [(0, 0), (0, 3), (0, 5), (0, 7), (1, 2), (1, 7), (2, 1), (2, 3)])
+@pytest.mark.parametrize(("stage", "step"), [(0, 0), (0, 3), (0, 5), (1, 2), (1, 7), (2, 3)])
 def test_a_stopped_run_ends_as_an_undisturbed_one(data, whole, tmp_path, stage, step):
     """Stopped in any stage, within an epoch or at its end, and resumed by a new trainer: the same to the bit."""
     stop_at(Trainer(TINY, STAGES, *data, tmp_path, seed=3, quiet=True), stage, step)
@@ -125,8 +125,7 @@ def test_a_run_stopped_again_and_again_ends_the_same(data, whole, tmp_path):
     assert_same_run(tmp_path, Trainer(TINY, STAGES, *data, tmp_path, seed=3, quiet=True).run(), whole)
 
 
-@pytest.mark.parametrize("every", [0, 1000])
-@pytest.mark.parametrize(("stage", "step"), [(1, 5), (2, 2)])
+@pytest.mark.parametrize(("stage", "step", "every"), [(1, 5, 0), (1, 5, 1000), (2, 2, 1000)])
 def test_a_killed_run_ends_as_an_undisturbed_one(data, whole, tmp_path, monkeypatch, stage, step, every):
     """Killed between two checkpoints, steps after the last one are done again; none is logged twice."""
     monkeypatch.setattr(loop, "SAVE_SECONDS", every)

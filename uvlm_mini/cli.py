@@ -164,7 +164,8 @@ def _train(arguments: argparse.Namespace) -> int:
     print("Drawing the pictures." if not arguments.data else "Reading the pictures.", file=sys.stderr)
     train = _captioned(arguments, "train", config.encoder.image, arguments.limit or PICTURES[arguments.recipe])
     val = _captioned(arguments, "val", config.encoder.image, 500)
-    trainer = Trainer(config, RECIPES[arguments.recipe], train, val, arguments.out, arguments.seed)
+    command = f"uvlm train --recipe {arguments.recipe} --seed {arguments.seed}"
+    trainer = Trainer(config, RECIPES[arguments.recipe], train, val, arguments.out, arguments.seed, command=command)
     if trainer.progress.stage or trainer.progress.step:
         print(f"Resuming {trainer.checkpoint}.", file=sys.stderr)
     trainer.run()
@@ -183,6 +184,8 @@ def _scenes(arguments: argparse.Namespace) -> int:
     for split in splits:
         if split not in scenes.SPLITS:
             raise ValueError(f"There is no split {split!r}; use one of {', '.join(scenes.SPLITS)}.")
+
+    Path(arguments.out).mkdir(parents=True, exist_ok=True)
 
     def all_samples() -> Iterator[tuple[str, Sample]]:
         for split in splits:

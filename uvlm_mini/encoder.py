@@ -127,11 +127,14 @@ class OverNet(nn.Module):
             blocks = [ESBlock(width, kernel, config.expand, config.layer_scale) for _ in range(depth)]
             self.stages.append(nn.Sequential(*entry, *blocks))
 
+    def early(self, x: Tensor) -> Tensor:
+        """(B, 3, S, S) pictures -> the maps of stage two, from which `Familiarity` judges a picture."""
+        return self.stages[1](self.stages[0](x))
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, S, S) pictures -> base features of stage three and the context prior of stage four."""
-        for stage in self.stages[:3]:
-            x = stage(x)
-        return x, self.stages[3](x)
+        base = self.stages[2](self.early(x))
+        return base, self.stages[3](base)
 
 
 class ModNet(nn.Module):

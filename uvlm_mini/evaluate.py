@@ -43,10 +43,11 @@ def caption_all(
     """Best caption and strangeness of (n, S, S, 3) uint8 pictures; `progress` is told how many were done."""
     found, strange = [], []
     for start in range(0, len(pictures), BATCH):
-        features = model.encoder(to_tensor(pictures[start : start + BATCH]))
+        tensor = to_tensor(pictures[start : start + BATCH])
+        features = model.encoder(tensor)
         found += [best[0] for best in search.beam(model.decoder, features, width, model.config.longest)]
         if model.familiarity is not None:
-            strange.append(model.familiarity(features).numpy())
+            strange.append(model.familiarity(model.encoder.overnet.early(tensor)).numpy())
         progress(len(features))
     return found, np.concatenate(strange) if strange else np.full(len(pictures), np.nan)
 

@@ -241,13 +241,15 @@ class Truth:
 
     claimed, true : by category (objects, colours, sizes, counts, relations, background).
     named, present : groups of the scene that the caption names with their colour, and all of them.
-    right : every group is named with its colour, and nothing false or stray is said.
+    things_right : every group is named with its colour and number, and no other.
+    right : things_right, and nothing else that is false or stray is said.
     """
 
     claimed: Counter[str] = field(default_factory=Counter)
     true: Counter[str] = field(default_factory=Counter)
     named: int = 0
     present: int = 0
+    things_right: bool = False
     right: bool = False
 
     def add(self, category: str, is_so: bool) -> None:
@@ -286,7 +288,9 @@ def truth(caption: str, scene: Scene) -> Truth:
     for name in reading.backgrounds:
         result.add("background", name == scene.background)
     result.named = sum(key in said for key in scene.groups)
-    result.right = result.named == result.present and result.claimed == result.true and not reading.strays
+    so = {c: result.claimed[c] == result.true[c] for c in CATEGORIES}
+    result.things_right = result.named == result.present and so["objects"] and so["colours"] and so["counts"]
+    result.right = result.things_right and all(so.values()) and not reading.strays
     return result
 
 
@@ -324,8 +328,9 @@ def truthfulness(captions: list[str], scenes: list[Scene]) -> Scores:
     Returns
     -------
     For every category the precision of what is claimed (NaN where nothing is); ``recall``, the share of groups
-    named with their colour; ``right``, the share of captions that name all and say nothing false, also by the
-    number of things (``right 1`` ...); ``told background``, the share of captions that name the right background;
+    named with their colour; ``right things``, the share of captions that name all groups with colour and number, and
+    no others; ``right``, the share that say nothing else that is false either, also by the number of things
+    (``right 1`` ...); ``told background``, the share of captions that name the right background;
     ``told relation``, the share that state a relation, of captions on two groups or more.
     """
     if len(captions) != len(scenes):
@@ -337,6 +342,7 @@ def truthfulness(captions: list[str], scenes: list[Scene]) -> Scores:
 
     scores = {c: share(sum(f.true[c] for f in found), sum(f.claimed[c] for f in found)) for c in CATEGORIES}
     scores["recall"] = share(sum(f.named for f in found), sum(f.present for f in found))
+    scores["right things"] = share(sum(f.things_right for f in found), len(found))
     scores["right"] = share(sum(f.right for f in found), len(found))
     for n in sorted({len(s.things) for s in scenes}):
         some = [f.right for f, s in zip(found, scenes, strict=True) if len(s.things) == n]

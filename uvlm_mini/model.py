@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,21 +17,19 @@ from .datasets.vocab import SPECIALS, Vocabulary
 from .decoder import AttSSM, Context, State
 from .encoder import OverMod
 
-if TYPE_CHECKING:
-    import numpy as np
-
 FORMAT = "uvlm-mini 1"  # in every checkpoint; a file without it is not ours
 
 
 class Familiarity(nn.Module):
-    """Tells how unlike its training pictures a picture is, from the encoder's features.
+    """Tells how unlike its training pictures a picture is, from the maps of OverNet's second stage.
 
-    Mean and maximum of every channel make a vector; its Mahalanobis distance from the training pictures' vectors is
-    compared with the distance that one validation picture in a hundred exceeds.
+    Mean and standard deviation of every channel make a vector; its Mahalanobis distance from the training pictures'
+    vectors is compared with the distance that one validation picture in a hundred exceeds. Early maps serve better
+    than late ones: they still tell strokes and textures that the later stages have learnt to overlook.
 
     Parameters
     ----------
-    channels : channels C of the features.
+    channels : channels C of the maps.
     """
 
     ALARMS = 0.01  # share of ordinary pictures that are warned of
@@ -42,23 +41,23 @@ class Familiarity(nn.Module):
         self.register_buffer("limit", torch.ones(()))
 
     @staticmethod
-    def _vector(features: Tensor) -> Tensor:
-        return torch.cat([features.mean((2, 3)), features.amax((2, 3))], 1)  # (B, 2C)
+    def _vector(maps: Tensor) -> Tensor:
+        return torch.cat([maps.mean((2, 3)), maps.std((2, 3))], 1)  # (B, 2C)
 
     def fit(self, train: Tensor, val: Tensor) -> None:
-        """Learn from (n, C, h, w) features of training pictures, and set the limit on those of validation pictures."""
+        """Learn from (n, C, h, w) maps of training pictures, and set the limit on those of validation pictures."""
         vectors = self._vector(train).double()
         self.mean = vectors.mean(0).float()
         spread, axes = torch.linalg.eigh(torch.cov(vectors.T))
-        # Directions in which the pictures hardly vary would dominate: none counts for less than a thousandth.
-        scale = spread.clamp(min=float(spread[-1]) * 1e-3).rsqrt()
+        # Directions in which the pictures hardly vary would drown the others in rounding errors: they are held back.
+        scale = spread.clamp(min=float(spread[-1]) * 1e-5).rsqrt()
         self.whiten = (axes * scale).float()
         self.limit = torch.ones(())
         self.limit = torch.quantile(self(val), 1 - self.ALARMS)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, maps: Tensor) -> Tensor:
         """(B, C, h, w) -> (B,) distance in units of the limit: above 1, the picture is unlike anything trained on."""
-        return ((self._vector(features) - self.mean) @ self.whiten).norm(dim=1) / self.limit
+        return ((self._vector(maps) - self.mean) @ self.whiten).norm(dim=1) / self.limit
 
 
 class UVLM(nn.Module):
@@ -111,7 +110,13 @@ class UVLM(nn.Module):
         NaN for a model that was saved before its training was over.
         """
         tensor = picture if isinstance(picture, Tensor) else to_tensor(picture)
-        return float(self.familiarity(self.encoder(tensor[None]))[0]) if self.familiarity else float("nan")
+        if self.familiarity is None:
+            return math.nan
+        training = self.training
+        self.eval()
+        strange = float(self.familiarity(self.encoder.overnet.early(tensor[None]))[0])
+        self.train(training)
+        return strange
 
     def save(self, path: str | Path, **notes: str) -> None:
         """Write weights, configuration and vocabulary to one safetensors file; an older file survives a failure."""
@@ -133,7 +138,7 @@ class UVLM(nn.Module):
             raise ValueError(f"{path} holds no vocabulary of this package; give a file written by `uvlm train`.")
         model = UVLM(UVLMConfig.from_dict(json.loads(about["config"])), Vocabulary(words[len(SPECIALS) :]))
         if any(name.startswith("familiarity.") for name in tensors):
-            model.familiarity = Familiarity(model.config.encoder.out)
+            model.familiarity = Familiarity(model.config.encoder.widths[1])
         fit_weights(model, tensors, path)
         return model.eval()
 
@@ -141,7 +146,7 @@ class UVLM(nn.Module):
 def to_tensor(picture: np.ndarray) -> Tensor:
     """(..., S, S, 3) uint8 -> (..., 3, S, S) float32 in [-1, 1): the value v becomes (v - 128) / 128, so int8
     pixels are the same numbers with the scale 1/128 and the zero point 0."""
-    tensor = torch.from_numpy(picture).to(torch.float32)
+    tensor = torch.from_numpy(np.array(picture)).to(torch.float32)  # a copy: read-only arrays make torch warn
     return ((tensor - 128.0) / 128.0).movedim(-1, -3)
 
 
@@ -165,16 +170,17 @@ def write_tensors(path: str | Path, tensors: dict[str, Tensor], about: dict[str,
 
     path = Path(path)
     blob = save({k: v.detach().contiguous() for k, v in tensors.items()}, {"format": FORMAT, **about})
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(beside, "wb") as file:
             file.write(blob)
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        if beside.exists():
+            beside.unlink()
         raise OSError(
             error.errno,
             f"Could not write {path} ({error.strerror}); what stood there before is unharmed. Make room or choose "

@@ -46,8 +46,8 @@ def adapt(x: Tensor, side: int) -> Tensor:
 class SignalGenerator(nn.Module):
     """Turns a context prior into a bias map: adaptive average pool, pointwise convolution, H-Swish.
 
-    The result is not bounded: no sigmoid stands at the end, so a bias may suppress as strongly as it may amplify.
-    Derived in chapter 2; the paper's AAP + PConv + H-Swish.
+    No sigmoid stands at the end: upwards the bias is unbounded, downwards H-Swish lets it reach -3/8. A stronger
+    suppression comes from weights around it (chapter 2). The paper's AAP + PConv + H-Swish. Derived in chapter 2.
 
     Parameters
     ----------

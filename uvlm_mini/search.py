@@ -51,10 +51,11 @@ def greedy(decoder: AttSSM, features: Tensor, longest: int = 32) -> list[Found]:
     context, state = decoder.prepare(features), decoder.start(batch)
     token = torch.full((batch,), BOS)
     tokens, total, done = [], torch.zeros(batch), torch.zeros(batch, dtype=torch.bool)
-    for _ in range(_longest(longest) + 1):  # one more for EOS
+    for step in range(_longest(longest) + 1):  # one more for EOS
         logits, state = decoder.step(token, context, state)
         best, token = _log_probs(logits).max(-1)  # (B,), (B,)
-        total += torch.where(done, 0.0, best)
+        unused = done | (token != EOS) if step == longest else done  # there is no room for another word
+        total += torch.where(unused, 0.0, best)
         tokens.append(torch.where(done, EOS, token))
         done = done | (token == EOS)
         if done.all():
@@ -72,7 +73,7 @@ def beam(
     longest: int = 32,
     watch: Callable[[Tensor, Tensor], None] | None = None,
 ) -> list[list[Found]]:
-    """The `width` likeliest captions that beam search finds for each picture, the best first.
+    """The likeliest captions that beam search finds for each picture, at most `width`, the best first.
 
     Parameters
     ----------
@@ -101,6 +102,7 @@ def beam(
         logits, state = decoder.step(token, context, state)
         grown = total[..., None] + _log_probs(logits).view(batch, width, -1)  # (B, W, V)
         words = grown.shape[-1]
+        before = total
         total, index = grown.flatten(1).topk(2 * width, dim=1)  # twice as many: each may be one that ends
         parent, word = index // words, index % words  # (B, 2W)
         kept = torch.zeros(batch, width, dtype=torch.long)
@@ -117,8 +119,10 @@ def beam(
                     alive.append(rank)
             alive += [2 * width - 1] * (width - len(alive))
             kept[b] = torch.tensor(alive)
+        if step == longest:  # no room for another word: what has not ended is cut off
+            total = before
+            break
         total, parent, word = (part.gather(1, kept) for part in (total, parent, word))
-        total = total.masked_fill(word == EOS, -torch.inf)
         paths = torch.cat([paths.gather(1, parent[..., None].expand(-1, -1, step)), word[..., None]], 2)
         if watch is not None:
             watch(paths, total)
@@ -128,9 +132,8 @@ def beam(
             break
     for b in range(batch):
         if not ended[b]:  # nothing came to its end in time: the likeliest beginnings are all there is
-            ended[b] = [
-                Found(path[:longest], float(p), False) for path, p in zip(paths[b].tolist(), total[b], strict=True)
-            ]
+            rows_of = zip(paths[b].tolist(), total[b].tolist(), strict=True)
+            ended[b] = [Found(path, p, False) for path, p in rows_of if p > -torch.inf]
     return [sorted(e, key=lambda found: -found.log_prob)[:width] for e in ended]
 
 

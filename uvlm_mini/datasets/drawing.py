@@ -326,7 +326,7 @@ def paint(canvas: np.ndarray, kind: str, rgb: tuple[int, int, int], x: int, y: i
 # ----------------------------------------------------------------------------------------------------------------
 # Backgrounds: a sky, a ground, and a few shapes, all in a box of 96 x 96 units as well.
 
-VARIANTS = 16  # how many pictures of each background there are
+VARIANTS = 16  # pictures of each background (two of the 16 rooms happen to be alike)
 
 RGB = tuple[int, int, int]
 

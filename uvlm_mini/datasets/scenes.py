@@ -188,6 +188,12 @@ def scene(split: str, index: int) -> Scene:
 
 def samples(split: str, limit: int | None = None, pixels: int = SIDE) -> Iterator[Sample]:
     """The pictures of a split with their captions, as every data set of this package gives them."""
-    for index in range(SPLITS[split] if limit is None else min(limit, SPLITS[split])):
-        one = scene(split, index)
-        yield Sample(f"{split}/{index}", one.draw(pixels), one.captions(f"captions/{split}/{index}"), one)
+    if split not in SPLITS:
+        raise ValueError(f"There is no split {split!r}; use one of {', '.join(SPLITS)}.")
+    drawn = range(SPLITS[split] if limit is None else min(limit, SPLITS[split]))
+    return (_sample(split, index, pixels) for index in drawn)
+
+
+def _sample(split: str, index: int, pixels: int) -> Sample:
+    one = scene(split, index)
+    return Sample(f"{split}/{index}", one.draw(pixels), one.captions(f"captions/{split}/{index}"), one)

@@ -49,6 +49,8 @@ class Trainer:
     train, val : captioned pictures; the vocabulary is built from `train` alone.
     folder : checkpoint, log and weights go here; a checkpoint that stands there is resumed.
     seed : of weights, order and dropout.
+    quiet : no progress bar.
+    command : noted in the weights, so that they can be made again.
 
     Raises
     ------
@@ -64,10 +66,11 @@ class Trainer:
         folder: str | Path,
         seed: int = 0,
         quiet: bool = False,
+        command: str = "",
     ) -> None:
         torch.manual_seed(seed)
         self.config, self.stages, self.data, self.val = config, stages, train, val
-        self.folder, self.seed, self.quiet = Path(folder), seed, quiet
+        self.folder, self.seed, self.quiet, self.command = Path(folder), seed, quiet, command
         self.vocabulary = Vocabulary.build(caption for captions in train.captions for caption in captions)
         self.tokens = [[self.vocabulary.encode(c, config.longest) for c in cs] for cs in train.captions]
         self.model = UVLM(config, self.vocabulary)
@@ -85,8 +88,13 @@ class Trainer:
         }
         self.optimizer = self._optimizer()
         self.stop = False
+        largest = max(stage.batch for stage in stages)
+        if len(train) < largest:
+            raise ValueError(f"{len(train)} training pictures do not fill a batch of {largest}; give more pictures.")
         if self.checkpoint.exists():
             self._resume()
+        else:
+            (self.folder / "log.csv").unlink(missing_ok=True)  # of a run that was killed before its first checkpoint
 
     # -- what stands on disk ------------------------------------------------------------------------------------
 
@@ -161,7 +169,7 @@ class Trainer:
     # -- running ------------------------------------------------------------------------------------------------
 
     def _optimizer(self) -> torch.optim.Optimizer:
-        """AdamW over what the current stage trains; norms, biases, A and D are not decayed."""
+        """AdamW over what the current stage trains; norms, biases, A, D and what knows places are not decayed."""
         stage = self.stages[min(self.progress.stage, len(self.stages) - 1)]
         parts: dict[str, nn.Module] = {
             "pretrain": nn.ModuleList([self.model.encoder, self.heads]),
@@ -193,9 +201,8 @@ class Trainer:
             signal.signal(signal.SIGINT, old)
         self.model.eval()
         self._familiarize()
-        self.model.save(
-            self.folder / "weights.safetensors", seed=str(self.seed), seconds=f"{self.progress.seconds:.0f}"
-        )
+        notes = {"command": self.command, "seed": str(self.seed), "seconds": f"{self.progress.seconds:.0f}"}
+        self.model.save(self.folder / "weights.safetensors", **notes)
         return self.model
 
     def _ask_to_stop(self, *_: object) -> None:
@@ -226,7 +233,7 @@ class Trainer:
             if not torch.isfinite(loss):
                 raise FloatingPointError(
                     f"The loss of stage {stage.name}, step {step} is {loss.item()}; the checkpoint before it is kept. "
-                    "Resume with a lower rate."
+                    "Lower the rate of this stage and start again in another folder."
                 )
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -275,7 +282,7 @@ class Trainer:
             pictures = np.pad(self.data.pictures[rows], ((0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT), (0, 0)), "edge")
             side = self.config.encoder.image
             pictures = pictures[:, SHIFT + dy : SHIFT + dy + side, SHIFT + dx : SHIFT + dx + side]
-            batch["pictures"] = to_tensor(np.ascontiguousarray(pictures)).contiguous(memory_format=torch.channels_last)
+            batch["pictures"] = _tensor(pictures)
         if stage.name == "pretrain":
             return batch | torch_batch({name: value[rows] for name, value in self._targets().items()})
         lines = []
@@ -310,15 +317,18 @@ class Trainer:
 
     def _familiarize(self) -> None:
         """Learn what ordinary pictures look like to the encoder, for the warning about others."""
-        self.model.familiarity = Familiarity(self.config.encoder.out)
-        train, val = (self._encode_all(data.pictures[:4000]) for data in (self.data, self.val))
+        self.model.familiarity = Familiarity(self.config.encoder.widths[1])
+        with torch.inference_mode():
+            train, val = (
+                torch.cat([self.model.encoder.overnet.early(_tensor(part)) for part in _parts(data.pictures[:4000])])
+                for data in (self.data, self.val)
+            )
         self.model.familiarity.fit(train, val)
 
     @torch.inference_mode()
     def _encode_all(self, pictures: np.ndarray) -> Tensor:
         """(n, C, h, w) features of all pictures."""
-        parts = [encode(self.model, pictures[i : i + 250]) for i in range(0, len(pictures), 250)]
-        return torch.cat(parts).clone()
+        return torch.cat([encode(self.model, part) for part in _parts(pictures)]).clone()
 
     @torch.inference_mode()
     def validate(self, stage: Stage) -> dict[str, str]:
@@ -326,7 +336,7 @@ class Trainer:
         from ..metrics import cider
 
         self.model.eval()
-        parts = [self.val.pictures[i : i + 250] for i in range(0, len(self.val), 250)]
+        parts = _parts(self.val.pictures)
         scores: dict[str, str] = {}
         if stage.name == "pretrain":
             side = self.config.encoder.side
@@ -362,7 +372,16 @@ LOG = ("stage", "step", "epoch", "rate", "loss", "val_loss", "cells", "cider", "
 
 def encode(model: UVLM, pictures: np.ndarray) -> Tensor:
     """Features of (B, S, S, 3) uint8 pictures."""
-    return model.encoder(to_tensor(pictures).contiguous(memory_format=torch.channels_last))
+    return model.encoder(_tensor(pictures))
+
+
+def _tensor(pictures: np.ndarray) -> Tensor:
+    return to_tensor(pictures).contiguous(memory_format=torch.channels_last)
+
+
+def _parts(pictures: np.ndarray, size: int = 250) -> list[np.ndarray]:
+    """The pictures in parts of at most `size`."""
+    return [pictures[i : i + size] for i in range(0, len(pictures), size)]
 
 
 def _schedule(step: int, total: int, warmup: int = 100) -> float:

@@ -5,7 +5,7 @@
     3 together   both learn, end to end
     4 scst       added in chapter 6
 
-Glossary: a *batch* is what `draw_batch` hands to a stage's loss; lambda_aux weighs the auxiliary loss.
+Glossary: lambda_aux weighs the auxiliary loss; a *cell* is one position of the features.
 """
 
 from __future__ import annotations
