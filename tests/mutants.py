@@ -113,7 +113,7 @@ MUTANTS = (
     Mutant(
         "greedy goes on after EOS",
         "uvlm_mini/search.py",
-        "torch.where(done, 0.0, best)",
+        "torch.where(unused, 0.0, best)",
         "best",
         "tests/test_search.py",
     ),

@@ -270,7 +270,7 @@ def test_forward_is_encode_and_step(model):
 
 
 def test_familiarity_is_the_mahalanobis_distance():
-    """Against NumPy's inverse covariance, of the mean and standard deviation of every channel, in units of its limit."""
+    """Against NumPy's inverse covariance, of mean and deviation of every channel, in units of its limit."""
     torch.manual_seed(0)
     train, val, other = (torch.randn(n, 3, 4, 4) * torch.rand(1, 3, 1, 1) + 1 for n in (400, 300, 20))
     familiarity = Familiarity(3)
