@@ -196,6 +196,8 @@ BLOCKED = {"PIL", "safetensors", "matplotlib", "ipywidgets", "pycocoevalcap", "t
 sys.meta_path.insert(0, Nothing())
 import uvlm_mini, uvlm_mini.model, uvlm_mini.search, uvlm_mini.config, uvlm_mini.datasets.scenes, uvlm_mini.cli
 from uvlm_mini.datasets.vocab import Vocabulary
+import torch
+torch.manual_seed(0)  # other weights may find fewer than three captions
 model = uvlm_mini.model.UVLM(uvlm_mini.config.PRESETS["mini"], Vocabulary(["a"])).eval()
 print(len(model.captions(uvlm_mini.datasets.scenes.scene("test", 0).draw())))
 print(uvlm_mini.cli.main(["caption", "x.png"]))
