@@ -83,6 +83,27 @@ MUTANTS = (
         "tests/test_reparam.py",
     ),
     Mutant(
+        "addition fused into a corner of the kernel",
+        "uvlm_mini/reparam.py",
+        "self.weight[:, 0, middle, middle] += 1",
+        "self.weight[:, 0, 0, 0] += 1",
+        "tests/test_reparam.py",
+    ),
+    Mutant(
+        "layer scale forgets the bias",
+        "uvlm_mini/encoder.py",
+        "            self.ffn.down.bias.mul_(self.scale[:, 0, 0])\n",
+        "",
+        "tests/test_reparam.py",
+    ),
+    Mutant(
+        "auxiliary head stays in deploy form",
+        "uvlm_mini/encoder.py",
+        "        self.auxiliary = None\n",
+        "        pass\n",
+        "tests/test_encoder.py",
+    ),
+    Mutant(
         "grn without its mean",
         "uvlm_mini/encoder.py",
         "(strength.mean(1, keepdim=True) + 1e-6)",
@@ -92,8 +113,8 @@ MUTANTS = (
     Mutant(
         "prior does not reach ModNet",
         "uvlm_mini/encoder.py",
-        "self.ffn(self.gsm(self.far(x), prior))",
-        "self.ffn(self.far(x))",
+        "return self.gsm(x, prior)",
+        "return x",
         "tests/test_encoder.py",
     ),
     Mutant(

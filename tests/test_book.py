@@ -93,9 +93,7 @@ def test_style_sheets_load_nothing_from_outside(built_book: Path) -> None:
     """Fonts and imports of the theme are local."""
     sheets = list(built_book.rglob("*.css"))
     assert sheets
-    offenders = {
-        sheet.name: found for sheet in sheets if (found := outside_in_css(sheet.read_text(encoding="utf8")))
-    }
+    offenders = {sheet.name: found for sheet in sheets if (found := outside_in_css(sheet.read_text(encoding="utf8")))}
     assert offenders == {}
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from uvlm_mini.config import PRESETS
-from uvlm_mini.encoder import GRN, ConvFFN, EDBlock, ESBlock, OverMod
+from uvlm_mini.config import PRESETS, OverModConfig
+from uvlm_mini.encoder import GRN, SE, Classifier, ConvFFN, EDBlock, ESBlock, OverMod
+from uvlm_mini.reparam import fuse
 
 
 @pytest.fixture(autouse=True)
@@ -102,7 +103,7 @@ def test_the_prior_steers_modnet(mini):
 
 def test_what_gsm_adds_is_all_that_tells_ed_from_es():
     """With a bias map of nothing, an ED block is the ES block of the same weights."""
-    ed, es = EDBlock(6, 4, 5, 2.0, 1.0).eval(), ESBlock(6, 5, 2.0, 1.0).eval()
+    ed, es = EDBlock(6, 4, 5, OverModConfig()).eval(), ESBlock(6, 5, OverModConfig()).eval()
     es.load_state_dict({k: v for k, v in ed.state_dict().items() if not k.startswith("gsm")})
     x, prior = torch.randn(2, 6, 8, 8), torch.randn(2, 4, 4, 4)
     assert (ed(x, prior) - es(x)).abs().max() > 1e-2
@@ -136,9 +137,10 @@ def test_grn_of_a_black_map_is_finite():
 def test_layer_scale_weighs_the_branch():
     """An ES block of layer scale 0 is its first residual step alone; the branch grows in proportion."""
     x = torch.randn(1, 4, 8, 8).double()
-    block = ESBlock(4, 5, 2.0, 0.0).double().eval()
+    block = ESBlock(4, 5, OverModConfig(layer_scale=0.0)).double().eval()
     none = block(x)
-    torch.testing.assert_close(none, x + block.near(x), rtol=0, atol=1e-12)
+    torch.testing.assert_close(none, block.near(x), rtol=0, atol=1e-12)
+    assert (none - x).abs().max() > 0.01
     torch.nn.init.constant_(block.scale, 1.0)
     whole = block(x)
     torch.nn.init.constant_(block.scale, 0.25)
@@ -160,3 +162,74 @@ def test_ffn_is_its_formula():
     mixed = sum(taps[:, i, j] * padded[:, :, i : i + 5, j : j + 5] for i in range(3) for j in range(3))
     wide = wide + mixed + ffn.mix.bias[:, None, None]
     torch.testing.assert_close(ffn(x), matrix(ffn.down, wide), rtol=0, atol=1e-12)
+
+
+def test_se_is_its_formula():
+    """Means, two matrices with H-Swish between, sigmoid, product: against NumPy."""
+    se = SE(6).double()
+    x = torch.randn(2, 6, 4, 3).double()
+    v = x.numpy()
+    (a, b), (c, d) = ((m.weight.detach().numpy()[:, :, 0, 0], m.bias.detach().numpy()) for m in (se.squeeze, se.excite))
+    between = v.mean((2, 3)) @ a.T + b
+    between = between * np.clip(between + 3, 0, 6) / 6
+    gate = 1 / (1 + np.exp(-(between @ c.T + d)))
+    np.testing.assert_allclose(se(x).detach().numpy(), v * gate[:, :, None, None], atol=1e-12)
+
+
+# Published: t and b. Between them s, for which the paper gives megabytes alone (see config.py).
+MILLIONS = {"t": 5.2, "b": 18.1}
+
+
+@pytest.mark.parametrize("name", MILLIONS)
+def test_deploy_form_has_the_published_number_of_parameters(name):
+    """Within 1 %, with the head of 1,000 classes and without the auxiliary head."""
+    model = fuse(Classifier(PRESETS[name].encoder))
+    assert sum(p.numel() for p in model.parameters()) == pytest.approx(MILLIONS[name] * 1e6, rel=0.01)
+
+
+def test_s_lies_on_the_line_through_t_and_b():
+    """µVLM-s comes to 21.2 MB within 2 % if megabytes grow with parameters as from µVLM-t (13.8) to µVLM-b (29.6)."""
+    t, s, b = (sum(p.numel() for p in fuse(Classifier(PRESETS[n].encoder)).parameters()) / 1e6 for n in "tsb")
+    assert t < s < b
+    assert 13.8 + (29.6 - 13.8) * (s - t) / (b - t) == pytest.approx(21.2, rel=0.02)
+
+
+def test_t_is_the_example_of_the_paper():
+    """At the last stage for 224 pixels: 192 channels, 7 x 7 positions, a kernel of 7."""
+    config = PRESETS["t"].encoder
+    assert (config.image, config.widths[3], config.image // config.strides[3], config.kernels[3]) == (224, 192, 7, 7)
+
+
+SWITCHES = [{"dynamic": False}, {"dilated": False}, {"grn": False}, {"layer_scale": None}, {"se": True}]
+
+
+@pytest.mark.parametrize("switch", SWITCHES, ids=[next(iter(s)) for s in SWITCHES])
+def test_every_switch_changes_one_thing(switch):
+    """The weights that come or go are those of the part that the switch names, and of no other."""
+    names = {"dynamic": "gsm", "dilated": "far", "grn": "grn", "layer_scale": "scale", "se": "se"}
+    full = dict(OverMod(OverModConfig()).named_parameters())
+    other = dict(OverMod(OverModConfig(**switch)).named_parameters())
+    changed = full.keys() ^ other.keys()
+    assert changed and all(names[next(iter(switch))] in key.split(".") for key in changed)
+    assert all(full[key].shape == other[key].shape for key in full.keys() & other.keys())
+
+
+def test_a_side_that_the_strides_do_not_divide_is_refused():
+    """Before a layer is built; the sentence names a step that divides."""
+    with pytest.raises(ValueError, match=r"side 100 does not divide into steps of 16 pixels.*multiple of 16"):
+        OverModConfig(image=100)
+
+
+def test_the_heads_read_what_they_should():
+    """The logits are those of the averaged features, the auxiliary ones those of the averaged prior."""
+    config = OverModConfig()
+    model = Classifier(config, 7, 12).double()
+    model.encoder.eval()  # batch-norms at rest, so that two passes agree
+    x = pictures("mini", 2).double()
+    logits, auxiliary = model(x)
+    features, prior = model.encoder.look(x)
+    wide = features.mean((2, 3)) @ model.widen.weight.T + model.widen.bias
+    expected = (wide * (wide + 3).clamp(0, 6) / 6) @ model.classes.weight.T + model.classes.bias
+    torch.testing.assert_close(logits, expected)
+    torch.testing.assert_close(auxiliary, prior.mean((2, 3)) @ model.auxiliary.weight.T + model.auxiliary.bias)
+    torch.testing.assert_close(model.eval()(x), logits)

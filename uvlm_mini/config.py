@@ -18,12 +18,17 @@ class OverModConfig:
     stem_stride: int = 2  # 2 for small pictures, 4 for 224 pixels
     widths: tuple[int, int, int, int] = (16, 32, 64, 96)  # channels of OverNet's stages
     depths: tuple[int, int, int, int] = (1, 1, 2, 2)  # ES blocks of OverNet's stages
-    kernels: tuple[int, int, int, int] = (5, 5, 5, 5)  # merged kernel of Dilated RepConv in each stage
+    kernels: tuple[int, int, int, int] = (5, 5, 5, 5)  # fused kernel of Dilated RepConv in each stage
     mod_width: int = 96  # channels of ModNet's first stage (that of stage three)
     mod_depths: tuple[int, int] = (4, 0)  # ED blocks at the stride of stage three, then at that of stage four
     expand: float = 2.0  # width of ConvFFN, as a multiple
-    layer_scale: float = 1.0  # initial factor of every residual branch
     out: int = 128  # channels C of the features handed to the decoder
+    # What chapter 3 takes out or puts in, one at a time (the paper's Table 4)
+    dynamic: bool = True  # ED blocks in ModNet; without, ES blocks
+    dilated: bool = True  # Dilated RepConv; without, one plain large kernel
+    grn: bool = True  # Global Response Normalization in every ConvFFN
+    layer_scale: float | None = 1.0  # initial factor of every residual branch; None: no factor
+    se: bool = False  # squeeze-and-excitation in every block
 
     @property
     def strides(self) -> tuple[int, int, int, int]:
@@ -35,6 +40,13 @@ class OverModConfig:
     def side(self) -> int:
         """Side h = w of the features."""
         return self.image // self.strides[3 if self.mod_depths[1] else 2]
+
+    def __post_init__(self) -> None:
+        if self.image % self.strides[3]:
+            raise ValueError(
+                f"A picture of side {self.image} does not divide into steps of {self.strides[3]} pixels, as the "
+                f"strides of this encoder need; give a multiple of {self.strides[3]}."
+            )
 
 
 @dataclass(frozen=True)
@@ -109,11 +121,14 @@ def _preset(
     return UVLMConfig(encoder, decoder, longest)
 
 
+# In deploy form, with 1,000 classes: t 5.2 million parameters and b 18.1, as published. Widths double or nearly so,
+# depths are OverLoCK's, with a deeper third stage for s and b. For s the paper gives a size alone; ours
+# lies on the line through the published pairs of parameters and megabytes of t and b.
 PRESETS: dict[str, UVLMConfig] = {
     "mini": UVLMConfig(),
     "t": _preset(224, (32, 64, 128, 192), (2, 2, 3, 2), (6, 2), 192),
-    "s": _preset(224, (48, 96, 192, 288), (2, 2, 3, 2), (8, 2), 288),
-    "b": _preset(224, (64, 128, 256, 384), (2, 2, 4, 2), (8, 3), 384),
+    "s": _preset(224, (48, 96, 192, 288), (2, 2, 7, 2), (6, 2), 288),
+    "b": _preset(224, (64, 128, 256, 384), (2, 2, 7, 2), (6, 2), 384),
 }
 
 

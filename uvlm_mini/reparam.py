@@ -1,7 +1,8 @@
-"""Dilated RepConv: many small kernels in training, one large kernel afterwards.
+"""Re-parameterisation: many small steps in training, one convolution afterwards.
 
-A dilated k x k kernel is a sparse (d(k-1)+1)-wide one, and batch-norm is a scale and a shift, so a sum of
-depthwise convolutions with batch-norms is one depthwise convolution. Chapter 3 derives it.
+A dilated k x k kernel is a sparse (d(k-1)+1)-wide one, batch-norm is a scale and a shift, and adding the input is one
+more in the middle of the kernel. So a sum of depthwise convolutions with batch-norms is one depthwise convolution,
+and a residual one is a plain one. Every step here is linear: a nonlinearity stops the fusing. Chapter 3 derives it.
 """
 
 from __future__ import annotations
@@ -48,36 +49,37 @@ class DilatedRepConv(nn.Module):
     Parameters
     ----------
     channels : channels C, in and out.
-    kernel : side K of the merged kernel, odd, 5 to 17.
+    kernel : side K of the fused kernel, odd, 5 to 17.
+    dilated : False leaves the branches out: one K x K convolution and its batch-norm, for the ablation.
 
     Raises
     ------
     ValueError : a kernel that has no branches.
     """
 
-    def __init__(self, channels: int, kernel: int) -> None:
+    def __init__(self, channels: int, kernel: int, dilated: bool = True) -> None:
         super().__init__()
         if kernel not in BRANCHES:
             raise ValueError(f"Dilated RepConv has kernels {', '.join(map(str, BRANCHES))}, not {kernel}.")
         self.kernel = kernel
         self.convs = nn.ModuleList()
         self.norms = nn.ModuleList()
-        for k, d in ((kernel, 1), *BRANCHES[kernel]):
+        for k, d in ((kernel, 1), *(BRANCHES[kernel] if dilated else ())):
             self.convs.append(nn.Conv2d(channels, channels, k, 1, d * (k - 1) // 2, d, channels, bias=False))
             self.norms.append(nn.BatchNorm2d(channels))
-        self.merged: nn.Conv2d | None = None
+        self.fused: nn.Conv2d | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        if self.merged is not None:
-            return self.merged(x)
+        if self.fused is not None:
+            return self.fused(x)
         return sum(norm(conv(x)) for conv, norm in zip(self.convs, self.norms, strict=True))
 
     @torch.no_grad()
-    def merge(self) -> None:
+    def fuse(self) -> None:
         """Replace the branches by the one convolution that equals them in eval mode."""
-        if self.merged is not None:
-            raise RuntimeError("This Dilated RepConv is merged already; merge a model once, after training.")
+        if self.fused is not None:
+            raise RuntimeError("This Dilated RepConv is fused already; fuse a model once, after training.")
         channels = len(self.convs[0].weight)  # type: ignore[arg-type]
         weight = torch.zeros_like(self.convs[0].weight)  # type: ignore[arg-type]
         bias = weight.new_zeros(channels)
@@ -86,14 +88,75 @@ class DilatedRepConv(nn.Module):
             w, b = fold(conv.weight, None, norm)
             weight += dilate(w, conv.dilation[0], self.kernel)
             bias += b
-        self.merged = nn.Conv2d(channels, channels, self.kernel, 1, self.kernel // 2, groups=channels).to(weight)
-        self.merged.load_state_dict({"weight": weight, "bias": bias})
+        self.fused = nn.Conv2d(channels, channels, self.kernel, 1, self.kernel // 2, groups=channels).to(weight)
+        self.fused.load_state_dict({"weight": weight, "bias": bias})
         del self.convs, self.norms
 
 
-def merge(model: nn.Module) -> nn.Module:
-    """Merge every Dilated RepConv of the model, in place; returns the model. It computes the same in eval mode."""
-    blocks = [m for m in model.modules() if isinstance(m, DilatedRepConv)]
-    for block in blocks:
-        block.merge()
-    return model
+class ConvNorm(nn.Sequential):
+    """Convolution and batch-norm, which `fuse` folds into the convolution.
+
+    Parameters
+    ----------
+    inputs, outputs : channels.
+    kernel, stride : of the convolution; it is padded to keep the side at stride 1.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
+        conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+        super().__init__(conv, nn.BatchNorm2d(outputs))
+
+    @torch.no_grad()
+    def fuse(self) -> None:
+        """Replace both by the one convolution that equals them in eval mode."""
+        conv, norm = self
+        if not isinstance(norm, nn.BatchNorm2d):
+            raise RuntimeError("This convolution has its batch-norm folded in already; fuse a model once.")
+        assert isinstance(conv, nn.Conv2d)
+        weight, bias = fold(conv.weight, None, norm)
+        conv.weight.copy_(weight)
+        conv.bias = nn.Parameter(bias)
+        self[1] = nn.Identity()
+
+
+class ResidualConv(nn.Conv2d):
+    """x plus its depthwise convolution of side k; fused, a depthwise convolution with one more in the middle.
+
+    Parameters
+    ----------
+    channels : channels C, in and out.
+    kernel : side k, odd.
+    """
+
+    def __init__(self, channels: int, kernel: int = 3) -> None:
+        super().__init__(channels, channels, kernel, 1, kernel // 2, groups=channels)
+        self.fused = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        return super().forward(x) if self.fused else x + super().forward(x)
+
+    @torch.no_grad()
+    def fuse(self) -> None:
+        """Take the addition into the kernel."""
+        if self.fused:
+            raise RuntimeError("This residual convolution is fused already; fuse a model once, after training.")
+        middle = self.kernel_size[0] // 2
+        self.weight[:, 0, middle, middle] += 1
+        self.fused = True
+
+
+def fuse(model: nn.Module) -> nn.Module:
+    """Bring a trained model from train form to deploy form, in place; returns it, in eval mode.
+
+    Every module that knows how to `fuse` does. What it computes in eval mode stays the same, in fewer and larger
+    steps; it can no longer be trained.
+
+    Raises
+    ------
+    RuntimeError : the model, or a part of it, is fused already.
+    """
+    parts = [m for m in model.modules() if callable(getattr(m, "fuse", None))]
+    for part in parts:
+        part.fuse()  # type: ignore[operator]
+    return model.eval()
