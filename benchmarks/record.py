@@ -49,11 +49,3 @@ def save(name: str, rows: dict[str, Any], seeds: list[int], sources: list[str], 
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
-
-
-def load(name: str) -> dict[str, Any]:
-    """The result file of that name."""
-    path = RESULTS / f"{name}.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no {path.name} in benchmarks/results; run python -m benchmarks.{name}.")
-    return json.loads(path.read_text(encoding="utf-8"))

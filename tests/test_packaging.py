@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.conftest import ROOT
-from uvlm_mini.paths import data_path
+from uvlm_mini.paths import data_path, result
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))
 EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
@@ -108,10 +108,10 @@ def test_apt_list_is_a_list_of_packages() -> None:
 
 
 def test_every_folder_of_the_package_is_in_the_wheel() -> None:
-    """The list in pyproject.toml names each folder with Python files, and data/ as uvlm_mini._data."""
+    """The list in pyproject.toml names each folder with Python files, and what is shipped as _data and _results."""
     folders = {path.parent for path in (ROOT / "uvlm_mini").rglob("*.py")}
     modules = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
-    assert set(PROJECT["tool"]["setuptools"]["packages"]) == modules | {"uvlm_mini._data"}
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) == modules | {"uvlm_mini._data", "uvlm_mini._results"}
 
 
 def test_readme_names_only_what_exists() -> None:
@@ -134,6 +134,9 @@ def test_data_path_finds_shipped_files_and_says_what_is_missing() -> None:
         assert data_path(path.name).read_bytes() == path.read_bytes()
     with pytest.raises(FileNotFoundError, match=r"no shipped file 'nothing\.bin'"):
         data_path("nothing.bin")
+    assert result("dataset")["command"] == "python -m benchmarks.dataset"
+    with pytest.raises(FileNotFoundError, match=r"no shipped file 'nothing\.json'"):
+        result("nothing")
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +147,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE", "LICENSE-BOOK"):
         (copy / name).write_bytes((ROOT / name).read_bytes())
-    for folder in ("uvlm_mini", "data"):
+    for folder in ("uvlm_mini", "data", "benchmarks/results"):
         for path in (ROOT / folder).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:
                 target = copy / path.relative_to(ROOT)
@@ -160,8 +163,9 @@ def test_wheel_carries_code_and_data(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     code = {str(path.relative_to(ROOT).as_posix()) for path in (ROOT / "uvlm_mini").rglob("*.py")}
     data = {f"uvlm_mini/_data/{path.relative_to(ROOT / 'data').as_posix()}" for path in (ROOT / "data").rglob("*.*")}
-    assert data
-    assert code | data <= names
+    results = {f"uvlm_mini/_results/{path.name}" for path in (ROOT / "benchmarks" / "results").glob("*.json")}
+    assert data and results
+    assert code | data | results <= names
     assert not [name for name in names if name.startswith(("tests/", "notebooks/", "book/"))]
 
 
@@ -173,7 +177,7 @@ def test_wheel_works_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:
     run(sys.executable, *install)
     program = (
         "import uvlm_mini, uvlm_mini.paths as p; from pathlib import Path; print(Path(uvlm_mini.__file__).parent);"
-        "print(p.data_path('uvlm_mini.safetensors'))"
+        "print(p.data_path('uvlm_mini.safetensors')); assert p.result('shipped')['rows']"
     )
     environment = {**os.environ, "PYTHONPATH": str(site), "PYTHONSAFEPATH": "1"}
     for printed in run(sys.executable, "-c", program, cwd=elsewhere, env=environment).split():

@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks import dataset, record, shipped
 from uvlm_mini.model import UVLM
+from uvlm_mini.paths import result
 
 
 def flat(row: dict, prefix: str = "") -> dict[str, float | None]:
@@ -16,11 +17,11 @@ def flat(row: dict, prefix: str = "") -> dict[str, float | None]:
     return found
 
 
-def agree(result: dict, name: str, again: dict) -> None:
+def agree(made: dict, name: str, again: dict) -> None:
     """The row computed again equals the committed one, or stays within its spread if the sources have changed."""
-    same = record.source_hash(result["sources"]["files"]) == result["sources"]["sha256"]
-    spread = 1e-3 if same else max(result["spread"], 1e-3)
-    old, new = flat(result["rows"][name]), flat(again)
+    same = record.source_hash(made["sources"]["files"]) == made["sources"]["sha256"]
+    spread = 1e-3 if same else max(made["spread"], 1e-3)
+    old, new = flat(made["rows"][name]), flat(again)
     assert old.keys() == new.keys()
     for key, value in old.items():
         if value is None:
@@ -31,26 +32,26 @@ def agree(result: dict, name: str, again: dict) -> None:
 
 def test_dataset() -> None:
     """The first pictures of the validation split still have the words and the variety that the sheet tells."""
-    agree(record.load("dataset"), "first 50 of val", dataset.measure("val", dataset.SMALL))
+    agree(result("dataset"), "first 50 of val", dataset.measure("val", dataset.SMALL))
 
 
 def test_shipped() -> None:
     """The shipped weights still get the scores that their card tells, on the first pictures of the test split."""
     again = shipped.measure(UVLM.load(record.ROOT / shipped.WEIGHTS), "test", shipped.SMALL, java=False)
-    agree(record.load("shipped"), "first 40 of test", again)
+    agree(result("shipped"), "first 40 of test", again)
 
 
 def test_a_changed_number_is_noticed() -> None:
     """The comparison fails where a number is another: it is not vacuous."""
-    result = record.load("dataset")
-    row = result["rows"]["first 50 of val"]
+    made = result("dataset")
+    row = made["rows"]["first 50 of val"]
     with pytest.raises(AssertionError):
-        agree(result, "first 50 of val", {**row, "words a caption": row["words a caption"] * 1.01})
+        agree(made, "first 50 of val", {**row, "words a caption": row["words a caption"] * 1.01})
 
 
 def test_card_tells_the_file() -> None:
     """The model card holds the numbers of the result file."""
-    rows = record.load("shipped")["rows"]
+    rows = result("shipped")["rows"]
     card = (record.ROOT / "data" / "MODEL_CARD.md").read_text(encoding="utf-8")
     for name, value in rows["test"]["model"].items():
         assert f"| {name} |" in card and f"{100 * value:.1f}" in card

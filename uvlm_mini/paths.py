@@ -1,8 +1,19 @@
-"""Where the shipped files are: in the checkout's data/, or inside an installed wheel."""
+"""Where the shipped files are: in the checkout's data/ and benchmarks/results/, or inside an installed wheel."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 PACKAGE = Path(__file__).resolve().parent
+
+
+def _shipped(folder: Path, name: str) -> Path:
+    path = folder / name
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"uvlm_mini has no shipped file {name!r} in {folder}: check the name, or reinstall the package."
+        )
+    return path
 
 
 def data_path(name: str) -> Path:
@@ -19,10 +30,22 @@ def data_path(name: str) -> Path:
         If neither the checkout nor the installed package has that file.
     """
     installed = PACKAGE / "_data"  # exists in a wheel only: setuptools puts data/ there
-    folder = installed if installed.is_dir() else PACKAGE.parent / "data"
-    path = folder / name
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"uvlm_mini has no shipped file {name!r} in {folder}: check the name, or reinstall the package."
-        )
-    return path
+    return _shipped(installed if installed.is_dir() else PACKAGE.parent / "data", name)
+
+
+def result(name: str) -> dict[str, Any]:
+    """What a benchmark measured: its rows by name, and beside them command, seeds, versions and sources.
+
+    Parameters
+    ----------
+    name : str
+        Of the benchmark, for example ``"encoder_ablation"`` for benchmarks/encoder_ablation.py.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no result of that name.
+    """
+    installed = PACKAGE / "_results"  # likewise, with benchmarks/results/
+    folder = installed if installed.is_dir() else PACKAGE.parent / "benchmarks" / "results"
+    return json.loads(_shipped(folder, f"{name}.json").read_text(encoding="utf-8"))

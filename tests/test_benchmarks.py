@@ -1,0 +1,163 @@
+"""What the benchmarks count and how they run: the parts whose errors would print a wrong number."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from benchmarks import encoder_ablation, encoder_peers, modulation_cost, record, table, task
+
+
+def count(row: str, seed: int) -> dict[str, float]:
+    """A run that needs no time."""
+    return {"number": len(row) + seed}
+
+
+def test_a_table_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    """Finished runs are not run again, others are; and after a change of the sources all are."""
+    monkeypatch.setattr(record, "ROOT", tmp_path)
+    (tmp_path / "source").write_text("1")
+    lines = table.runs("t", count, ["a", "bb"], [0, 1], ["source"])
+    assert sorted((x["row"], x["seed"], x["numbers"]["number"]) for x in lines) == [
+        ("a", 0, 1), ("a", 1, 2), ("bb", 0, 2), ("bb", 1, 3)
+    ]  # fmt: skip
+    path = tmp_path / "runs" / "t.jsonl"
+    kept = path.read_text().splitlines()[:-1]
+    marked = [json.dumps({**json.loads(line), "numbers": {"number": 7}}) for line in kept]
+    path.write_text("\n".join(marked) + "\n")
+    again = table.runs("t", count, ["a", "bb"], [0, 1], ["source"])
+    assert sorted(x["numbers"]["number"] for x in again)[1:] == [7, 7, 7]
+    (tmp_path / "source").write_text("2")
+    anew = table.runs("t", count, ["a", "bb"], [0, 1], ["source"])
+    assert sorted(x["numbers"]["number"] for x in anew) == [1, 2, 2, 3]
+
+
+def test_summary_is_mean_and_spread():
+    """Of the seeds of a row, in the order asked for."""
+    lines = [{"row": r, "seed": s, "numbers": {"x": v}} for r, s, v in (("b", 0, 1.0), ("a", 1, 4.0), ("a", 0, 2.0))]
+    made = table.summary(lines, ["a", "b"])
+    assert list(made) == ["a", "b"]
+    assert made["a"]["x"] == {"mean": 3.0, "spread": pytest.approx(2**0.5, abs=1e-5)}
+    assert made["b"]["x"] == {"mean": 1.0, "spread": 0.0}
+
+
+def test_the_task_asks_for_what_is_there():
+    """Its answers are the things of the scenes, its pictures those of the scenes, the same every time."""
+    data, fine, coarse = task.pictures("train", 6)
+    again, *_ = task.pictures.__wrapped__("train", 6)
+    assert (data == again).all()
+    assert fine.shape == (6, 2, 8, 8) and coarse.shape == (6, 2, 4, 4)
+    assert ((fine[:, 0] > 0) == (fine[:, 1] > 0)).all() and (fine[:, 0] > 0).any()
+    assert (task.pictures("test", 6)[0] != data).any()
+
+
+class Answers(nn.Module):
+    """An encoder that was told the answers: 8 x 8 maps of logits, a share of them wrong."""
+
+    def __init__(self, wrong: float) -> None:
+        super().__init__()
+        self.wrong, self.at = wrong, 0
+
+    def forward(self, x):
+        fine = task.pictures("test", 100)[1][self.at : self.at + len(x)]
+        self.at += len(x)
+        answers = fine.clone()
+        miss = torch.rand(fine[:, 0].shape, generator=torch.Generator().manual_seed(self.at)) < self.wrong
+        answers[:, 0][miss & (fine[:, 0] > 0)] = answers[:, 0][miss & (fine[:, 0] > 0)] % 22 + 1
+        kinds = nn.functional.one_hot(answers[:, 0], task.SIZES[0]).permute(0, 3, 1, 2)
+        colors = nn.functional.one_hot(answers[:, 1], task.SIZES[1]).permute(0, 3, 1, 2)
+        return torch.cat([kinds, colors], 1).float(), None
+
+
+@pytest.mark.parametrize("wrong", [0.0, 0.25])
+def test_accuracy_counts_filled_cells(wrong):
+    """All right is 1; a quarter of the kinds wrong is three quarters, with the colours untouched."""
+    scores = task.accuracy(Answers(wrong), 100)
+    assert scores["colour"] == 1.0
+    assert scores["both"] == scores["kind"] == pytest.approx(1 - wrong, abs=0.03 if wrong else 0)
+
+
+@pytest.mark.parametrize("row", ["sigmoid bias", "tanh bias", "bias without activation"])
+def test_another_bound_changes_nothing_else(row):
+    """The same first weights as the full network, and another bias in every ED block."""
+    full, other = encoder_ablation.build("full", 3), encoder_ablation.build(row, 3)
+    a, b = list(full.parameters()), list(other.parameters())
+    assert all(torch.equal(p, q) for p, q in zip(a, b, strict=True))
+    x = torch.rand(1, 3, 64, 64)
+    assert (full.eval()(x)[0] - other.eval()(x)[0]).abs().max() > 1e-4
+
+
+def test_peers_have_as_many_parameters():
+    """Within 3 % of OverMod-mini, in deploy form, and 8 x 8 cells at the end."""
+    encoders = {row: encoder_peers.deploy(encoder_peers.build(row, 0).encoder.eval()) for row in encoder_peers.ROWS}
+    sizes = {row: encoder_ablation.parameters(e) for row, e in encoders.items()}
+    for row, encoder in encoders.items():
+        assert sizes[row] == pytest.approx(sizes["OverMod-mini"], rel=0.03), row
+        assert encoder.look(torch.zeros(1, 3, 64, 64))[0].shape == (1, 128, 8, 8)
+
+
+@pytest.mark.parametrize("row", encoder_peers.ROWS[1:])
+def test_a_peer_in_deploy_form_computes_the_same(row):
+    """Its batch-norms are folded, and nothing else has happened."""
+    encoder = encoder_peers.build(row, 0).encoder.double()
+    x = torch.rand(4, 3, 64, 64).double()
+    encoder.look(x)  # moves the statistics of the batch-norms
+    encoder.eval()
+    before = encoder.look(x)[0]
+    after = encoder_peers.deploy(encoder).look(x)[0]
+    torch.testing.assert_close(after, before, rtol=1e-9, atol=1e-9)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in encoder.modules())
+
+
+class Chain(nn.Module):
+    """A network whose peak can be told by hand: 3 -> 8 channels, an activation in place, 8 -> 4, and a residual."""
+
+    def __init__(self, residual: bool) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 4, 1)
+        self.residual = residual
+
+    def look(self, x):
+        y = nn.functional.hardswish(self.a(x))
+        z = self.b(y)
+        return self.c(z + y if self.residual else z), None
+
+
+@pytest.mark.parametrize(("residual", "channels"), [(False, 8 + 8), (True, 8 + 8 + 8)])
+def test_peak_activations_by_hand(residual, channels):
+    """8 channels in and out of the second convolution; with the residual the sum stands beside both."""
+    assert encoder_peers.peak_activations(Chain(residual), torch.zeros(1, 3, 5, 5)) == channels * 25
+
+
+def test_both_attentions_are_attention():
+    """Written out and fused they agree with PyTorch's own multi-head attention."""
+    torch.manual_seed(0)
+    x = torch.randn(1, 12, 4, 5)
+    ours = [modulation_cost.SelfAttention(12, 3, fused) for fused in (False, True)]
+    ours[1].load_state_dict(ours[0].state_dict())
+    theirs = nn.MultiheadAttention(12, 3, batch_first=True)
+    theirs.load_state_dict(
+        {
+            "in_proj_weight": ours[0].project.weight, "in_proj_bias": ours[0].project.bias,
+            "out_proj.weight": ours[0].out.weight, "out_proj.bias": ours[0].out.bias,
+        }
+    )  # fmt: skip
+    tokens = x.flatten(2).mT
+    expected = theirs(tokens, tokens, tokens)[0].mT.view_as(x)
+    for layer in ours:
+        torch.testing.assert_close(layer(x), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_peak_bytes_by_hand():
+    """GSM holds the signal before and after H-Swish, then the sum: two maps of features at once."""
+    layer = modulation_cost.layers()["GSM"]
+    x = torch.randn(1, modulation_cost.C, 14, 14)
+    assert modulation_cost.peak_bytes("GSM", layer, x) == 2 * x.nbytes
+
+
+def test_exponent_of_a_square_is_two():
+    """On values that grow as L squared, and as L."""
+    sides = [7, 14, 28, 56]
+    assert modulation_cost.exponent([5.0 * s**4 for s in sides], sides) == pytest.approx(2)
+    assert modulation_cost.exponent([0.1 * s**2 for s in sides], sides) == pytest.approx(1)
