@@ -22,7 +22,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import encoder_ablation, record, table, task
 from uvlm_mini.config import PRESETS
 from uvlm_mini.datasets.vision import need_torchvision
-from uvlm_mini.encoder import OverMod
 from uvlm_mini.paths import result
 from uvlm_mini.reparam import ConvNorm, fuse
 
