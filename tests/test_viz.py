@@ -135,3 +135,43 @@ def test_paint_widget_shows_a_picture() -> None:
     with Image.open(io.BytesIO(picture_of(widget).value)) as png:  # type: ignore[attr-defined]
         assert png.format == "PNG" and 600 <= png.width <= 900
     assert plt.get_fignums() == []
+
+
+def test_tints_tell_alike_from_unlike() -> None:
+    """Three groups of positions in twelve channels become three colours; the colours do not depend on a sign."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(0, 3, (3, 12))
+    groups = rng.integers(0, 3, (6, 8, 8))
+    maps = np.moveaxis(centres[groups], -1, 1) + rng.normal(0, 0.05, (6, 12, 8, 8))
+    shown = viz.tints(maps[:2], maps).astype(int)
+    assert shown.shape == (2, 8, 8, 3)
+    means = np.stack([shown[groups[:2] == g].mean(0) for g in range(3)])
+    for g in range(3):
+        assert abs(shown[groups[:2] == g][:, :2] - means[g, :2]).max() < 25  # two axes separate three groups
+        assert all(abs(means[g] - means[k]).max() > 60 for k in range(3) if k != g)
+    np.testing.assert_array_equal(viz.tints(maps, maps), viz.tints(maps[:, ::-1], maps[:, ::-1]))
+
+
+def test_tints_range_is_that_of_the_sample() -> None:
+    """What lies outside of the sample's range is cut off, and does not change the colours of the rest."""
+    rng = np.random.default_rng(1)
+    sample = rng.normal(0, 1, (4, 5, 8, 8))
+    maps = np.concatenate([sample[:1], sample[:1] + 100])
+    np.testing.assert_array_equal(viz.tints(maps, sample)[0], viz.tints(sample[:1], sample)[0])
+
+
+def test_intervals_draws_what_it_is_given() -> None:
+    """Each name stands beside its own point, the first at the top, with a bar of the right width."""
+    import matplotlib.pyplot as plt
+
+    rows = {"above": (1.5, 0.25), "middle": (-0.5, 0.125), "below": (0.0, 0.5)}
+    axis = viz.intervals(rows, "difference").axes[0]
+    names = {label.get_text(): place for label, place in zip(axis.get_yticklabels(), axis.get_yticks(), strict=True)}
+    assert names["above"] > names["middle"] > names["below"]
+    points, _, (bars,) = axis.containers[0]
+    drawn = dict(zip(points.get_ydata(), points.get_xdata(), strict=True))
+    ends = {segment[0, 1]: tuple(segment[:, 0]) for segment in bars.get_segments()}
+    for name, (value, half) in rows.items():
+        assert drawn[names[name]] == value
+        assert ends[names[name]] == (value - half, value + half)
+    plt.close("all")

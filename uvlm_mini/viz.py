@@ -2,7 +2,7 @@
 
 Figures come on white, at the width of the book's column, in colours that the colour-blind tell apart; where a colour
 carries meaning, so does a sign, a line style or a word. What a figure is made of is computed by functions of its own
-(`cover`, `painted`), so that it can be tested: pictures never are.
+(`cover`, `painted`, `tints`), so that it can be tested: pictures never are.
 
 matplotlib and ipywidgets are imported where they are used.
 """
@@ -113,6 +113,31 @@ def painted(x: np.ndarray, bias: np.ndarray) -> np.ndarray:
     return y * np.clip(y + 3, 0, 6) / 6
 
 
+def tints(maps: np.ndarray, sample: np.ndarray) -> np.ndarray:
+    """Feature maps as pictures: the three directions in which features vary most become red, green and blue.
+
+    Alike colours are alike features, within one layer; which colour stands for what means nothing.
+
+    Parameters
+    ----------
+    maps : (n, C, h, w) array
+        To be shown; C is three or more.
+    sample : (m, C, h, w) array
+        Maps of the same layer for other pictures, from which the directions and their range are learned.
+
+    Returns
+    -------
+    (n, h, w, 3) uint8
+    """
+    values = np.moveaxis(sample, 1, -1).reshape(-1, sample.shape[1]).astype(np.float64)
+    mean = values.mean(0)
+    axes = np.linalg.svd(values - mean, full_matrices=False)[2][:3]  # (3, C)
+    axes *= np.sign(np.take_along_axis(axes, abs(axes).argmax(1)[:, None], 1))  # a sign that does not depend on luck
+    low, high = np.quantile((values - mean) @ axes.T, (0.02, 0.98), axis=0)
+    shown = ((np.moveaxis(maps, 1, -1) - mean) @ axes.T - low) / (high - low)
+    return (shown.clip(0, 1) * 255).astype(np.uint8)
+
+
 # --------------------------------------------------------------------------------------------------------------------
 # figures
 
@@ -220,6 +245,32 @@ def curves(
     axis.margins(y=0.1)
     axis.set(xlabel=xlabel, ylabel=ylabel)
     axis.legend(frameon=False)
+    return fig
+
+
+def intervals(rows: Mapping[str, tuple[float, float]], xlabel: str) -> Figure:
+    """Draw a point and its uncertainty for every name, one below the other, and a line at zero.
+
+    Parameters
+    ----------
+    rows : mapping of str to (value, half width)
+        The first stands at the top.
+    xlabel : str
+
+    Returns
+    -------
+    Figure
+    """
+    import matplotlib.pyplot as plt
+
+    fig, axis = plt.subplots(figsize=(WIDTH, 0.32 * len(rows) + 0.7))
+    places = np.arange(len(rows))[::-1]
+    values, widths = np.array(list(rows.values())).T
+    axis.axvline(0, color="#888888", linewidth=0.8, zorder=0)
+    axis.errorbar(values, places, xerr=widths, fmt="o", color=PALETTE[0], capsize=3, linewidth=1.5)
+    axis.set_yticks(places, list(rows))
+    axis.tick_params(axis="y", length=0)
+    axis.set(xlabel=xlabel, ylim=(-0.6, len(rows) - 0.4))
     return fig
 
 
