@@ -1,11 +1,14 @@
 """OverMod at every preset: finite, learning everywhere, steered by its prior."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from uvlm_mini.config import PRESETS, OverModConfig
 from uvlm_mini.encoder import GRN, SE, Classifier, ConvFFN, EDBlock, ESBlock, OverMod
+from uvlm_mini.npu.operators import lookup
 from uvlm_mini.reparam import fuse
 
 
@@ -233,3 +236,30 @@ def test_the_heads_read_what_they_should():
     torch.testing.assert_close(logits, expected)
     torch.testing.assert_close(auxiliary, prior.mean((2, 3)) @ model.auxiliary.weight.T + model.auxiliary.bias)
     torch.testing.assert_close(model.eval()(x), logits)
+
+
+# What PyTorch calls an operator, and the name under which the operator tables know it.
+ONNX = {
+    "conv2d": "Conv",
+    "hardswish": "HardSwish",
+    "add": "Add",
+    "cat": "Concat",
+    "upsample_nearest2d": "Resize",
+    "avg_pool2d": "AveragePool",
+}
+TAKEN = {"hw", "conditional", "hybrid"}  # conditional: Resize, which is nearest with a constant scale here
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_operator_but_grn_is_one_that_the_npu_takes(name):
+    """The exported deploy form without GRN has nothing else; with GRN, a division and a norm come in."""
+    found = {}
+    for grn in (True, False):
+        config = replace(PRESETS[name].encoder, grn=grn)
+        with torch.device("meta"):
+            model = fuse(OverMod(config))
+            picture = torch.empty(1, 3, config.image, config.image)
+        graph = torch.export.export(model, (picture,)).graph
+        found[grn] = {node.target.__name__.split(".")[0] for node in graph.nodes if node.op == "call_function"}
+    assert all(lookup("stm32n6", ONNX[op]).where in TAKEN for op in found[False])
+    assert {"linalg_vector_norm", "div"} <= found[True] - found[False]

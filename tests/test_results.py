@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from benchmarks import dataset, record, shipped
+from benchmarks import dataset, encoder_ablation, encoder_peers, encoder_speed, modulation_cost, record, shipped
 from uvlm_mini.model import UVLM
 from uvlm_mini.paths import result
 
@@ -39,6 +39,29 @@ def test_shipped() -> None:
     """The shipped weights still get the scores that their card tells, on the first pictures of the test split."""
     again = shipped.measure(UVLM.load(record.ROOT / shipped.WEIGHTS), "test", shipped.SMALL, java=False)
     agree(result("shipped"), "first 40 of test", again)
+
+
+def test_encoder_ablation() -> None:
+    """The first steps of the full encoder's training still give the same losses."""
+    agree(result("encoder_ablation"), "five steps of full", encoder_ablation.small("full"))
+
+
+def test_encoder_peers() -> None:
+    """A peer still starts to learn in the same way, and another one still costs the same."""
+    made = result("encoder_peers")
+    agree(made, "five steps of MobileNetV2", encoder_peers.small("MobileNetV2"))
+    encoder = encoder_peers.deploy(encoder_peers.build("ShuffleNetV2", 0).encoder.eval())
+    agree(made, "costs of ShuffleNetV2", encoder_peers.costs("ShuffleNetV2", encoder))
+
+
+def test_encoder_speed() -> None:
+    """Both forms of the mini encoder still have the same number of nodes and parameters, and compute the same."""
+    agree(result("encoder_speed"), "sizes of mini", encoder_speed.sizes("mini"))
+
+
+def test_modulation_cost() -> None:
+    """Learned numbers, multiply-adds and bytes on a map of 7 x 7 are still the same."""
+    agree(result("modulation_cost"), "counted at 49", modulation_cost.counted([7]))
 
 
 def test_a_changed_number_is_noticed() -> None:
