@@ -10,15 +10,6 @@ from uvlm_mini.encoder import OverMod
 from uvlm_mini.reparam import BRANCHES, DilatedRepConv, dilate, fold, merge
 
 
-@pytest.fixture(autouse=True)
-def _light():
-    torch.manual_seed(0)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def unsettle(model: nn.Module) -> None:
     """Give every batch-norm statistics, scales and shifts of its own, as training does."""
     for module in model.modules():
