@@ -121,9 +121,7 @@ class Browser:
         self.call("Runtime.evaluate", expression="0")
         self.page, self.events = Page(), []
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-        self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
-        )
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         self.call("Page.navigate", url=address)
         self.wait_until("location.href !== 'about:blank' && document.readyState === 'complete'")
         math = "window.MathJax && MathJax.startup && MathJax.startup.promise"
