@@ -1,6 +1,6 @@
 """What fusing gains: time and graph nodes of the encoder in train form and in deploy form.
 
-python -m benchmarks.encoder_speed             about two minutes
+python -m benchmarks.encoder_speed             about a minute
 
 Both forms compute the same picture in turns on one thread, in the memory format that favours them. Chapter 3 reads it.
 """

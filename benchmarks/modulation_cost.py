@@ -1,6 +1,6 @@
 """Time and memory of what can steer features by a picture, as the map grows from 7 x 7 to 112 x 112.
 
-python -m benchmarks.modulation_cost           about three minutes
+python -m benchmarks.modulation_cost           about five minutes
 
 Five layers on C = 192 channels: the signal generator of GSM, squeeze-and-excitation, a depthwise and a dense dynamic
 convolution with kernels of side 7, and self-attention with six heads, once with its L x L weights written out and once
