@@ -56,9 +56,12 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 def load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     """Give an optimiser the moments that `optimizer_tensors` took from one of the same parameters."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         i, key = name.split(".", 1)
+        if value.ndim:  # in memory as the parameter lies there (channels last), as it was before
+            value = torch.empty_like(parameters[int(i)]).copy_(value)
         state.setdefault(int(i), {})[key] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
