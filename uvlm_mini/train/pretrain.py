@@ -436,6 +436,7 @@ def _leave_signals(_: int) -> None:
     SIGTERM leaves that one five seconds to end its step; then the alarm ends this process.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(5))
 
 
@@ -448,8 +449,12 @@ def _sentences(loader: DataLoader) -> Generator[Any, None, None]:
         except StopIteration:
             return
         except (ValueError, FileNotFoundError) as error:
-            raise ValueError(str(error).strip().splitlines()[-1].split("Error: ", 1)[-1]) from None
+            said = str(error).strip().splitlines()[-1].split("Error: ", 1)[-1]
+            error.__traceback__ = None  # its frames hold the workers, and themselves
+            break
         yield batch
+    del batches  # ends the workers
+    raise ValueError(said)
 
 
 # ----------------------------------------------------------------------------------------------------------------
