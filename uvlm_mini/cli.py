@@ -27,7 +27,7 @@ eight GPUs of one machine:
   accelerate launch --multi_gpu --num_processes 8 -m uvlm_mini.cli pretrain FOLDER --preset t --out runs/imagenet
 
 two machines of eight, here the first; on the second with --machine_rank 1. Both must see FOLDER and the --out folder:
-  accelerate launch --multi_gpu --num_machines 2 --num_processes 16 --machine_rank 0 --main_process_ip HOST \
+  accelerate launch --multi_gpu --num_machines 2 --num_processes 16 --machine_rank 0 --main_process_ip HOST \\
     --main_process_port 29500 -m uvlm_mini.cli pretrain FOLDER --preset t --out runs/imagenet
 
 several processes on CPUs (accelerate launch --cpu starts one only):

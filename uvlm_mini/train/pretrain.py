@@ -1,4 +1,4 @@
-"""Stage 1 at scale: OverMod learns ImageNet-1K, with its auxiliary head, through Hugging Face Accelerate.
+r"""Stage 1 at scale: OverMod learns ImageNet-1K, with its auxiliary head, through Hugging Face Accelerate.
 
     L = L_final + lambda_aux L_aux
 
