@@ -16,6 +16,7 @@ from uvlm_mini.datasets.vocab import EOS, PAD
 from uvlm_mini.model import UVLM, read_tensors, write_tensors
 from uvlm_mini.train import loop
 from uvlm_mini.train.loop import Trainer
+from uvlm_mini.train.shared import schedule
 from uvlm_mini.train.stages import RECIPES, Stage, caption_loss, cells
 
 STAGES = (  # 4 steps an epoch, 20 steps in all
@@ -263,7 +264,7 @@ def test_weight_decay_spares_what_it_must(data, tmp_path):
 def test_the_rate_warms_up_and_falls_like_a_cosine():
     """A tenth of the steps up to the highest rate, at most a hundred; then down to nothing, without a jump."""
     for total in (20, 400, 5000):
-        rates = np.array([loop._schedule(step, total) for step in range(total)])
+        rates = np.array([schedule(step, total) for step in range(total)])
         top = min(100, total // 10)
         assert rates.max() == 1.0
         assert (np.diff(rates[: top + 1]) >= 0).all() and (np.diff(rates[top:]) < 0).all()

@@ -1,4 +1,4 @@
-"""The command `uvlm`: train, caption, evaluate, scenes, doctor.
+"""The command `uvlm`: pretrain, train, caption, evaluate, scenes, doctor.
 
 Every mistake is answered by one sentence on standard error: exit status 2 where what was given is wrong, 1 where
 the work failed, 130 where it was stopped.
@@ -17,6 +17,25 @@ if TYPE_CHECKING:
     from .model import UVLM
 
 WEIGHTS = "uvlm_mini.safetensors"
+LAUNCH = """first:
+  uvlm pretrain FOLDER --check
+
+one process, on a GPU if there is one:
+  uvlm pretrain FOLDER --preset t --out runs/imagenet
+
+eight GPUs of one machine:
+  accelerate launch --multi_gpu --num_processes 8 -m uvlm_mini.cli pretrain FOLDER --preset t --out runs/imagenet
+
+two machines of eight, here the first; on the second with --machine_rank 1. Both must see FOLDER and the --out folder:
+  accelerate launch --multi_gpu --num_machines 2 --num_processes 16 --machine_rank 0 --main_process_ip HOST \\
+    --main_process_port 29500 -m uvlm_mini.cli pretrain FOLDER --preset t --out runs/imagenet
+
+several processes on CPUs (accelerate launch --cpu starts one only):
+  ACCELERATE_USE_CPU=1 torchrun --nproc_per_node 2 -m uvlm_mini.cli pretrain FOLDER --preset t --out runs/imagenet
+
+The same command resumes what was stopped, on as many processes as you like. Stage 2 starts from weights.safetensors:
+see load_encoder in uvlm_mini/train/pretrain.py.
+"""
 Run = Callable[[argparse.Namespace], int]
 
 
@@ -49,8 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, run: Run, extra: str, text: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=text, description=text)
+    def command(name: str, run: Run, extra: str, text: str, more: str | None = None) -> argparse.ArgumentParser:
+        form = argparse.RawDescriptionHelpFormatter
+        sub = commands.add_parser(name, help=text, description=text, epilog=more, formatter_class=form)
         sub.set_defaults(run=run, extra=extra)
         return sub
 
@@ -73,6 +93,22 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--limit", type=int, help="take only the first training pictures")
     _data_arguments(p)
+
+    p = command("pretrain", _pretrain, "train", "Train the encoder on ImageNet-1K (stage 1), or resume.", LAUNCH)
+    p.add_argument("folder", metavar="FOLDER", help="has train/ and val/, each with one folder a class")
+    p.add_argument("--preset", default="t", help="t, s, b or mini (default t)")
+    p.add_argument(
+        "--out", default="runs/imagenet", help="folder of checkpoint, log and weights (default runs/imagenet)"
+    )
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--epochs", type=int, help="passes over the pictures (default 300)")
+    p.add_argument("--batch", type=int, help="pictures a step, over all processes (default 2048)")
+    p.add_argument("--micro", type=int, help="pictures that a process takes at once (default 256)")
+    p.add_argument("--pixels", type=int, help="side of the pictures (default: the preset's)")
+    p.add_argument("--workers", type=int, default=8, help="reading processes for each training one (default 8)")
+    p.add_argument("--precision", choices=["no", "fp16", "bf16"], help="mixed precision (default: the launch line's)")
+    p.add_argument("--check", action="store_true", help="train nothing: count the pictures and find broken files")
+    p.add_argument("--decode", action="store_true", help="with --check: decode every picture, not only its header")
 
     p = command("scenes", _scenes, "run", "Write the embedded data set as PNG files and a JSON in Karpathy's format.")
     p.add_argument("out", help="folder to write into")
@@ -170,6 +206,43 @@ def _train(arguments: argparse.Namespace) -> int:
         print(f"Resuming {trainer.checkpoint}.", file=sys.stderr)
     trainer.run()
     print(f"Weights: {trainer.folder / 'weights.safetensors'}")
+    return 0
+
+
+def _pretrain(arguments: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from .config import preset
+    from .datasets.imagenet import check
+    from .train.pretrain import Pretrainer, PretrainRecipe
+
+    if arguments.check:
+        from tqdm import tqdm
+
+        with tqdm(desc="reading", unit="file", file=sys.stderr) as bar:
+            report = check(arguments.folder, arguments.decode, bar.update)
+        print("\n".join(report.lines))
+        for problem in report.problems[:20]:
+            print(f"uvlm: {problem}", file=sys.stderr)
+        if len(report.problems) > 20:
+            print(f"uvlm: There are {len(report.problems) - 20} problems more.", file=sys.stderr)
+        return 2 if report.problems else 0
+    config = preset(arguments.preset).encoder
+    if arguments.pixels is not None:
+        config = replace(config, image=arguments.pixels)
+    given = {name: getattr(arguments, name) for name in ("epochs", "batch", "micro")}
+    recipe = PretrainRecipe(**{name: value for name, value in given.items() if value is not None})
+    command = f"uvlm pretrain --preset {arguments.preset} --seed {arguments.seed}"
+    trainer = Pretrainer(
+        config, recipe, arguments.folder, arguments.out, arguments.seed, arguments.workers, arguments.precision,
+        command=command,
+    )  # fmt: skip
+    if trainer.main and trainer.progress.step:
+        print(f"Resuming {trainer.checkpoint}.", file=sys.stderr)
+    trainer.run()
+    if trainer.main:
+        print(f"Weights: {trainer.folder / 'weights.safetensors'}")
+    trainer.accelerator.end_training()
     return 0
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,15 +19,52 @@ MOST = 100_000_000  # pixels in all: above that a file is refused before it is d
 def read_picture(path: str | Path, side: int = 64) -> np.ndarray:
     """The picture as the model takes it: the middle square, (side, side, 3) uint8 sRGB.
 
+    Raises
+    ------
+    FileNotFoundError, ValueError : see `load_picture`.
+    """
+    from PIL import Image, ImageOps
+
+    upright = load_picture(path, 4 * side)
+    way = Image.Resampling.BOX if min(upright.size) >= side else Image.Resampling.BICUBIC
+    return np.asarray(ImageOps.fit(upright, (side, side), way))
+
+
+def load_picture(path: str | Path, draft: int | None = None) -> PIL.Image.Image:
+    """The whole picture, upright and in RGB.
+
     Greyscale, palette, CMYK and 16-bit pictures are converted, transparency is laid on white, the first frame of
     an animation is taken, and the camera's rotation is applied.
+
+    Parameters
+    ----------
+    path : an image file.
+    draft : pixels a side; a JPEG is decoded at a smaller size, not under this one, where it is much larger.
 
     Raises
     ------
     FileNotFoundError : no such file.
     ValueError : not a picture, a truncated one, one too small or too large.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import ImageOps
+
+    with _opened(path) as image:
+        if draft is not None:
+            image.draft("RGB", (draft, draft))
+        image.load()
+        return _rgb(ImageOps.exif_transpose(image))
+
+
+def picture_size(path: str | Path) -> tuple[int, int]:
+    """Width and height in pixels, from the header alone; raises as `load_picture` does."""
+    with _opened(path) as image:
+        return image.size
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[PIL.Image.Image]:
+    """An open image file; what goes wrong with it is said in one sentence."""
+    from PIL import Image, UnidentifiedImageError
 
     path = Path(path)
     if not path.is_file():
@@ -40,15 +79,11 @@ def read_picture(path: str | Path, side: int = 64) -> np.ndarray:
                 raise ValueError(
                     f"{path} is {width} x {height} pixels; scale it under {MOST // 1_000_000} megapixels first."
                 )
-            image.draft("RGB", (4 * side, 4 * side))  # a JPEG is decoded at a smaller size, where it is much larger
-            image.load()
-            upright = _rgb(ImageOps.exif_transpose(image))
+            yield image
     except (UnidentifiedImageError, SyntaxError):
         raise ValueError(f"{path} is not a picture that Pillow can read; give a PNG, JPEG or similar.") from None
     except OSError as error:
         raise ValueError(f"{path} cannot be read to its end ({error}); it may be truncated: copy it again.") from None
-    way = Image.Resampling.BOX if min(upright.size) >= side else Image.Resampling.BICUBIC
-    return np.asarray(ImageOps.fit(upright, (side, side), way))
 
 
 def _rgb(image: PIL.Image.Image) -> PIL.Image.Image:

@@ -7,9 +7,7 @@ ends with the same weights as one that was not.
 
 from __future__ import annotations
 
-import csv
 import json
-import math
 import signal
 import time
 from dataclasses import asdict, dataclass
@@ -24,6 +22,17 @@ from ..config import UVLMConfig
 from ..datasets.coco import CaptionSet
 from ..datasets.vocab import PAD, Vocabulary
 from ..model import UVLM, Familiarity, fit_weights, read_tensors, to_tensor, write_tensors
+from .shared import (
+    add_line,
+    by_part,
+    check_identity,
+    decay_groups,
+    load_optimizer,
+    named,
+    optimizer_tensors,
+    schedule,
+    trim_log,
+)
 from .stages import SceneHeads, Stage, caption_loss, cells, loss_of, torch_batch
 
 SAVE_SECONDS = 60  # a kill costs a minute of work at most
@@ -104,10 +113,8 @@ class Trainer:
 
     def save(self) -> None:
         """Write the checkpoint; the old one survives a failure."""
-        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        tensors |= {f"heads.{k}": v for k, v in self.heads.state_dict().items()}
-        for i, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{i}.{k}": torch.as_tensor(v) for k, v in state.items()}
+        tensors = named("model", self.model.state_dict()) | named("heads", self.heads.state_dict())
+        tensors |= named("optimizer", optimizer_tensors(self.optimizer))
         tensors["generator"] = torch.get_rng_state()
         write_tensors(
             self.checkpoint,
@@ -117,54 +124,22 @@ class Trainer:
 
     def _resume(self) -> None:
         tensors, about = read_tensors(self.checkpoint)
-        identity = json.loads(about.get("identity", "{}"))
-        for key, value in json.loads(json.dumps(self.identity)).items():
-            if identity.get(key) != value:
-                raise ValueError(
-                    f"{self.checkpoint} belongs to a run with another {key}; give another --out, or the "
-                    "settings of that run."
-                )
-        parts: dict[str, dict[str, Tensor]] = {"model": {}, "heads": {}, "optimizer": {}}
+        check_identity(self.checkpoint, about.get("identity", "{}"), self.identity)
         generator = tensors.pop("generator")
-        for name, value in tensors.items():
-            part, key = name.split(".", 1)
-            parts[part][key] = value
+        parts = by_part(tensors, "model", "heads", "optimizer")
         fit_weights(self.model, parts["model"], self.checkpoint)
         fit_weights(self.heads, parts["heads"], self.checkpoint)
         self.progress = Progress(**json.loads(about["progress"]))
         self.optimizer = self._optimizer()
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, value in parts["optimizer"].items():
-            i, key = name.split(".", 1)
-            state.setdefault(int(i), {})[key] = value
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+        load_optimizer(self.optimizer, parts["optimizer"])
         torch.set_rng_state(generator)
-        self._trim_log()
-
-    def _trim_log(self) -> None:
-        """Drop the lines of the log that were written after the checkpoint: those steps are done again."""
-        path = self.folder / "log.csv"
-        if not path.exists():
-            return
-        with open(path, newline="") as file:
-            rows = list(csv.DictReader(file))
         names = [s.name for s in self.stages]
         at = (self.progress.stage, self.progress.step)
-        kept = [r for r in rows if (names.index(r["stage"]), int(r["step"])) <= at]
-        with open(path, "w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=LOG)
-            writer.writeheader()
-            writer.writerows(kept)
+        trim_log(self.folder / "log.csv", LOG, lambda row: (names.index(row["stage"]), int(row["step"])) <= at)
 
     def log(self, **row: object) -> None:
         """Add a line to log.csv."""
-        path = self.folder / "log.csv"
-        fresh = not path.exists()
-        with open(path, "a", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=LOG)
-            if fresh:
-                writer.writeheader()
-            writer.writerow(row)
+        add_line(self.folder / "log.csv", LOG, row)
 
     # -- running ------------------------------------------------------------------------------------------------
 
@@ -176,11 +151,7 @@ class Trainer:
             "decoder": self.model.decoder,
             "together": self.model,
         }
-        learning = list(parts[stage.name].named_parameters())
-        plain = [p for n, p in learning if p.ndim < 2 or "A_log" in n or "place" in n or p.shape[1:] == (1, 1)]
-        ids = {id(p) for p in plain}
-        decayed = [p for _, p in learning if id(p) not in ids]
-        groups = [{"params": decayed, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0}]
+        groups = decay_groups(parts[stage.name].named_parameters(), 0.02)
         return torch.optim.AdamW(groups, lr=stage.rate, betas=(0.9, 0.98))
 
     def steps(self, stage: Stage) -> int:
@@ -225,7 +196,7 @@ class Trainer:
             step = self.progress.step
             if not plan or step % per_epoch == 0:
                 plan = self._plan(stage, step // per_epoch)
-            rate = stage.rate * _schedule(step, total)
+            rate = stage.rate * schedule(step, total)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             batch = self._batch(stage, plan[step % per_epoch], step)
@@ -382,11 +353,3 @@ def _tensor(pictures: np.ndarray) -> Tensor:
 def _parts(pictures: np.ndarray, size: int = 250) -> list[np.ndarray]:
     """The pictures in parts of at most `size`."""
     return [pictures[i : i + size] for i in range(0, len(pictures), size)]
-
-
-def _schedule(step: int, total: int, warmup: int = 100) -> float:
-    """Share of the highest rate at a step: up linearly, then down a cosine."""
-    warmup = min(warmup, total // 10)
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
