@@ -68,7 +68,7 @@ def runs(name: str, run: Run, rows: list[str], seeds: list[int], sources: list[s
 
 
 def summary(lines: list[dict[str, Any]], rows: list[str]) -> dict[str, Any]:
-    """Mean and spread (standard deviation of a single run) of every number of every row, in the order of `rows`."""
+    """Of every number of every row: mean, spread (standard deviation over the seeds), and the runs by seed."""
     table: dict[str, Any] = {}
     for row in rows:
         mine = sorted((line for line in lines if line["row"] == row), key=lambda line: line["seed"])
@@ -76,5 +76,9 @@ def summary(lines: list[dict[str, Any]], rows: list[str]) -> dict[str, Any]:
         for key in mine[0]["numbers"]:
             values = [line["numbers"][key] for line in mine]
             spread = statistics.stdev(values) if len(values) > 1 else 0.0
-            table[row][key] = {"mean": round(statistics.mean(values), 5), "spread": round(spread, 5)}
+            table[row][key] = {
+                "mean": round(statistics.mean(values), 5),
+                "spread": round(spread, 5),
+                "runs": [round(v, 5) for v in values],
+            }
     return table

@@ -38,8 +38,8 @@ def test_summary_is_mean_and_spread():
     lines = [{"row": r, "seed": s, "numbers": {"x": v}} for r, s, v in (("b", 0, 1.0), ("a", 1, 4.0), ("a", 0, 2.0))]
     made = table.summary(lines, ["a", "b"])
     assert list(made) == ["a", "b"]
-    assert made["a"]["x"] == {"mean": 3.0, "spread": pytest.approx(2**0.5, abs=1e-5)}
-    assert made["b"]["x"] == {"mean": 1.0, "spread": 0.0}
+    assert made["a"]["x"] == {"mean": 3.0, "spread": pytest.approx(2**0.5, abs=1e-5), "runs": [2.0, 4.0]}
+    assert made["b"]["x"] == {"mean": 1.0, "spread": 0.0, "runs": [1.0]}
 
 
 def test_the_task_asks_for_what_is_there():
