@@ -44,6 +44,12 @@ class Peer(nn.Module):
             for conv in strided if halvings > HALVINGS else ():
                 conv.stride = (1, 1)
         self.body = nn.Sequential(*parts)
+        for norm in self.body.modules():
+            if isinstance(norm, nn.BatchNorm2d):  # MobileNetV3's 0.01 and 0.001 are for long trainings: after a few
+                norm.momentum, norm.eps = (
+                    0.1,
+                    1e-5,
+                )  # hundred steps its running statistics would still be the first ones
         with torch.no_grad():
             channels = self.body.eval()(torch.empty(1, 3, 64, 64)).shape[1]
         self.end = nn.Sequential(ConvNorm(channels, OUT, 1), nn.Hardswish())
