@@ -27,6 +27,7 @@ from nbformat import NotebookNode
 
 MAX_OUTPUT_BYTES = 200_000  # of one cell
 MAX_WIDGET_BYTES = 1_000_000  # of one notebook
+MAX_COLUMNS = 88  # what the page of the book shows in a window of 1280 pixels; test_book.py measures it
 MAX_LINES, MAX_P90_LINES, MAX_MEDIAN_LINES = 30, 20, 6
 MIN_COMPARED = 0.6
 MIN_ALT_LETTERS = 15
@@ -284,6 +285,16 @@ def cells_are_short(nb: NotebookNode) -> Iterator[str]:
             yield f"the median cell has {median(lengths)} lines; {MAX_MEDIAN_LINES} are allowed"
 
 
+def lines_fit_the_page(nb: NotebookNode) -> Iterator[str]:
+    """Nobody scrolls sideways to read code, or what it prints."""
+    for i, cell in code_cells(nb):
+        printed = "".join(out.text for out in cell.outputs if out.output_type == "stream")
+        for what, text in (("code", cell.source), ("output", printed)):
+            longest = max(map(len, text.splitlines()), default=0)
+            if longest > MAX_COLUMNS:
+                yield f"cell {i}: a line of {what} has {longest} columns; {MAX_COLUMNS} fit the page"
+
+
 def code_follows_prose(nb: NotebookNode) -> Iterator[str]:
     """A section opens with words, not with code under a bare heading."""
     for i, (before, cell) in enumerate(zip(nb.cells, nb.cells[1:], strict=False), start=1):
@@ -370,6 +381,7 @@ RULES: tuple[Rule, ...] = (
     outputs_are_small,
     widgets_are_saved,
     cells_are_short,
+    lines_fit_the_page,
     code_follows_prose,
     starts_with_title,
     states_objectives,

@@ -12,6 +12,7 @@ from bs4 import BeautifulSoup
 
 from tests.browser import Browser
 from tests.conftest import ROOT
+from tests.notebook_lint import MAX_COLUMNS
 
 TOC = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf8"))
 
@@ -129,6 +130,21 @@ def test_page_opens_without_network(page: str, scheme: str, built_book: Path, br
     broken = "[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
     assert browser.evaluate(broken) == []
     assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page is wider than the window"
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("page", PAGES)
+def test_nothing_is_cut_off(page: str, built_book: Path, browser: Browser) -> None:
+    """Neither code nor formulas scroll sideways, unfolded solutions included; nor would lines of MAX_COLUMNS."""
+    browser.open(built_book / f"{page}.html")
+    browser.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true })")
+    browser.evaluate("document.querySelectorAll('.toggle-hidden').forEach(e => e.classList.remove('toggle-hidden'))")
+    boxes = "[...document.querySelectorAll('.bd-article pre, .bd-article mjx-container[display=true]')]"
+    cut = f"{boxes}.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent.trim().slice(0, 70))"
+    assert browser.evaluate(cut) == []
+    line = "m" * MAX_COLUMNS
+    browser.evaluate(f"document.querySelectorAll('.bd-article pre').forEach(e => {{ e.textContent = '{line}' }})")
+    assert browser.evaluate(cut) == []
 
 
 @pytest.mark.browser

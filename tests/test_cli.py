@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.conftest import TINY
 from uvlm_mini import cli
-from uvlm_mini.config import AttSSMConfig, OverModConfig, UVLMConfig
 from uvlm_mini.datasets.scenes import scene
 from uvlm_mini.datasets.vocab import Vocabulary
 from uvlm_mini.doctor import report
@@ -116,11 +116,7 @@ def test_other_architecture_and_other_words(picture: Path, tmp_path: Path, capsy
     """A checkpoint that lacks a weight, and one whose list of words has another length, are refused."""
     from uvlm_mini.model import read_tensors, write_tensors
 
-    tiny = UVLMConfig(
-        OverModConfig(widths=(8, 8, 8, 8), depths=(1, 1, 1, 1), mod_width=8, mod_depths=(1, 0), out=8),
-        AttSSMConfig(features=8, hidden=16, states=2, dt_rank=2),
-    )
-    UVLM(tiny, Vocabulary(["a", "cat"])).save(tmp_path / "tiny.safetensors")
+    UVLM(TINY, Vocabulary(["a", "cat"])).save(tmp_path / "tiny.safetensors")
     tensors, about = read_tensors(tmp_path / "tiny.safetensors")
     about.pop("format")
     write_tensors(tmp_path / "less.safetensors", dict(list(tensors.items())[1:]), about)

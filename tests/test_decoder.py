@@ -4,27 +4,17 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from uvlm_mini.config import AttSSMConfig
+from tests.conftest import TINY_DECODER
 from uvlm_mini.datasets.vocab import BOS, EOS, PAD
 from uvlm_mini.decoder import AttSSM, MultiScaleFusion
 
-CONFIG = AttSSMConfig(features=6, side=4, hidden=10, states=4, dt_rank=2, dropout=0.3)
 WORDS = 12
-
-
-@pytest.fixture(autouse=True)
-def _light():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
 def decoder() -> AttSSM:
     """A small decoder in eval mode, with weights large enough to tell words apart."""
-    torch.manual_seed(0)
-    model = AttSSM(CONFIG, WORDS).eval()
+    model = AttSSM(TINY_DECODER, WORDS).eval()
     torch.nn.init.normal_(model.embedding.weight)
     torch.nn.init.normal_(model.fusion.place)
     for norm in (model.norm, model.norm_out):
@@ -141,7 +131,6 @@ def test_every_parameter_has_a_gradient(decoder, features, tokens):
 @pytest.mark.parametrize(("side", "scales"), [(8, [8, 4, 2]), (6, [6, 3]), (7, [7]), (4, [4, 2, 1])])
 def test_fusion_is_its_formula(side, scales):
     """The place map and every scale's convolution, enlarged again, added up, then H-Swish."""
-    torch.manual_seed(0)
     fusion = MultiScaleFusion(3, side).double()
     torch.nn.init.normal_(fusion.place)
     assert fusion.sides == scales

@@ -12,19 +12,6 @@ from uvlm_mini.npu.operators import lookup
 from uvlm_mini.reparam import fuse
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _light():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def pictures(name: str, batch: int) -> torch.Tensor:
     """Random pictures of a preset's size, in -1..1."""
     side = PRESETS[name].encoder.image

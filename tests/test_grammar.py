@@ -180,7 +180,7 @@ def test_words_are_the_frozen_ones(told):
 
 
 def test_articles_and_numbers_agree_with_their_nouns(told):
-    """ "an" before a vowel, singular after an article, plural after a number; every noun has one of them."""
+    """A vowel takes "an"; nouns are singular after an article, plural after a number, and every noun has one."""
     group = re.compile(rf"\b(a|an|the|two|three)((?: (?:{'|'.join(ADJECTIVES)}))*) ({'|'.join(NOUNS)})\b")
     for _, captions in told:
         for caption in captions:
@@ -192,7 +192,7 @@ def test_articles_and_numbers_agree_with_their_nouns(told):
 
 
 def test_verbs_agree_with_the_group_beside_them(told):
-    """ "is" for one, "are" for several: after "there" the next group decides, else the one before the verb."""
+    """One thing "is", several "are": after "there" the next group decides, else the one before the verb."""
     verbs = 0
     for _, captions in told:
         for caption in captions:
@@ -313,6 +313,6 @@ def test_a_shuffled_caption_names_the_same_objects(index, random):
 
 @given(st.integers(0, 999))
 def test_capitals_and_punctuation_change_nothing(index):
-    """ "A red cat, ..." reads as "a red cat ..."."""
+    """The sentence "A red cat, ..." reads as "a red cat ..."."""
     caption = scene("test", index).captions("typed")[0]
     assert read(caption.capitalize().replace(" and ", ", and ") + ".") == read(caption)

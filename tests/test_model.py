@@ -11,26 +11,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.conftest import TINY
 from uvlm_mini import model as module
-from uvlm_mini.config import PRESETS, AttSSMConfig, OverModConfig, UVLMConfig, preset
+from uvlm_mini.config import PRESETS, UVLMConfig, preset
 from uvlm_mini.datasets.scenes import scene
 from uvlm_mini.datasets.vocab import Vocabulary
 from uvlm_mini.model import FORMAT, UVLM, Familiarity, read_tensors, to_tensor, write_tensors
 
-TINY = UVLMConfig(
-    OverModConfig(widths=(4, 6, 8, 8), depths=(1, 1, 1, 1), mod_width=8, mod_depths=(1, 0), out=10),
-    AttSSMConfig(features=10, side=8, hidden=12, states=4, dt_rank=2),
-    longest=6,
-)
 WORDS = Vocabulary(["a", "red", "cat", "on", "the", "grass"])
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _light():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -272,7 +260,6 @@ def test_forward_is_encode_and_step(model):
 
 def test_familiarity_is_the_mahalanobis_distance():
     """Against NumPy's inverse covariance, of mean and deviation of every channel, in units of its limit."""
-    torch.manual_seed(0)
     train, val, other = (torch.randn(n, 3, 4, 4) * torch.rand(1, 3, 1, 1) + 1 for n in (400, 300, 20))
     familiarity = Familiarity(3)
     familiarity.fit(train, val)
@@ -291,7 +278,6 @@ def test_familiarity_is_the_mahalanobis_distance():
 
 def test_a_channel_that_never_varies_does_not_alarm_by_itself():
     """Dead channels have no spread to divide by; ordinary pictures stay ordinary."""
-    torch.manual_seed(0)
     train, val = torch.randn(400, 3, 4, 4), torch.randn(300, 3, 4, 4)
     train[:, 1] = val[:, 1] = 0.5
     familiarity = Familiarity(3)

@@ -12,11 +12,6 @@ from torch.nn import functional as F
 from uvlm_mini.modulation import GCDM, GSM, SignalGenerator, adapt
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 def hard_swish(v: float) -> float:
     """x relu6(x + 3) / 6, of one number."""
     return v * min(max(v + 3, 0), 6) / 6

@@ -117,6 +117,8 @@ SPOILERS: list[tuple[rules.Rule, Spoiler]] = [
     (rules.widgets_are_saved, lambda nb: nb.metadata.widgets[rules.WIDGET_STATE].state.a1.update(x="x" * 1_000_001)),
     (rules.cells_are_short, source(2, "x = 1\n" * 31)),
     (rules.cells_are_short, lambda nb: [source(i, "x = 1\n" * 7)(nb) for i in (2, 3, 7)]),
+    (rules.lines_fit_the_page, source(2, "x = 1  # " + "x" * (rules.MAX_COLUMNS - 8))),
+    (rules.lines_fit_the_page, output(2, text("x" * (rules.MAX_COLUMNS + 1)))),
     (rules.code_follows_prose, source(1, "## A section")),
     (rules.starts_with_title, source(0, "## Objectives\n\nTakes 10 minutes.")),
     (rules.starts_with_title, source(4, "# Another title")),

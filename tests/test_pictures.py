@@ -70,9 +70,9 @@ def test_cmyk(tmp_path: Path) -> None:
 
 
 def test_sixteen_bits(tmp_path: Path) -> None:
-    """Sixteen bits are scaled to eight, not cut off."""
-    grey = np.asarray(IMAGE.convert("L")).astype(np.uint16) * 257
-    Image.fromarray(grey).save(tmp_path / "p.png")
+    """Sixteen bits are scaled to eight: neither cut off above nor wrapped, which would leave the lower byte."""
+    grey = np.asarray(IMAGE.convert("L")).astype(np.uint16)
+    Image.fromarray(256 * grey + (255 - grey)).save(tmp_path / "p.png")
     close(tmp_path / "p.png", small(np.asarray(IMAGE.convert("L").convert("RGB"))))
 
 

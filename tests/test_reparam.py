@@ -12,15 +12,6 @@ from uvlm_mini.encoder import Classifier, EDBlock, ESBlock, OverMod
 from uvlm_mini.reparam import BRANCHES, ConvNorm, DilatedRepConv, ResidualConv, dilate, fold, fuse
 
 
-@pytest.fixture(autouse=True)
-def _light():
-    torch.manual_seed(0)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def unsettle(model: nn.Module) -> None:
     """Give every batch-norm statistics, scales and shifts of its own, as training does."""
     for module in model.modules():

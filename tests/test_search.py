@@ -5,27 +5,18 @@ from itertools import product
 import pytest
 import torch
 
-from uvlm_mini.config import AttSSMConfig
+from tests.conftest import TINY_DECODER
 from uvlm_mini.datasets.vocab import BOS, EOS, PAD, UNK
 from uvlm_mini.decoder import AttSSM
 from uvlm_mini.search import Found, beam, greedy
 
-CONFIG = AttSSMConfig(features=6, side=4, hidden=10, states=4, dt_rank=2)
 WORDS = 7  # four specials and three words: 4 choices a step beside EOS
-
-
-@pytest.fixture(autouse=True)
-def _light():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def random_decoder(seed: int, words: int = WORDS) -> AttSSM:
     """A decoder with opinions: the embedding is large, so that logits differ by several units."""
     torch.manual_seed(seed)
-    decoder = AttSSM(CONFIG, words).eval()
+    decoder = AttSSM(TINY_DECODER, words).eval()
     torch.nn.init.normal_(decoder.embedding.weight, std=0.5)
     return decoder
 

@@ -8,15 +8,6 @@ from torch.func import functional_call
 from uvlm_mini.ssm import SelectiveSSM
 
 
-@pytest.fixture(autouse=True)
-def _light():
-    torch.manual_seed(0)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def by_hand(ssm: SelectiveSSM, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """One sequence (T, H) in float64, with a loop over time, channels and states."""
     own = {name: p.detach().double().numpy() for name, p in ssm.named_parameters()}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from uvlm_mini.config import AttSSMConfig, OverModConfig, UVLMConfig
+from tests.conftest import TINY
 from uvlm_mini.datasets.coco import CaptionSet
 from uvlm_mini.datasets.drawing import COLORS, KINDS
 from uvlm_mini.datasets.scenes import samples, scene
@@ -18,24 +18,11 @@ from uvlm_mini.train import loop
 from uvlm_mini.train.loop import Trainer
 from uvlm_mini.train.stages import RECIPES, Stage, caption_loss, cells
 
-TINY = UVLMConfig(
-    OverModConfig(widths=(4, 6, 8, 8), depths=(1, 1, 1, 1), mod_width=8, mod_depths=(1, 0), out=10),
-    AttSSMConfig(features=10, side=8, hidden=12, states=4, dt_rank=2),
-    longest=8,
-)
 STAGES = (  # 4 steps an epoch, 20 steps in all
     Stage("pretrain", epochs=2, rate=3e-3, batch=16),
     Stage("decoder", epochs=2, rate=3e-3, batch=16),
     Stage("together", epochs=1, rate=1e-3, batch=16, captions=2),
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _light():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -453,7 +453,8 @@ def beam_widget(model: UVLM, picture: np.ndarray, width: int = 3) -> VBox:
             f"<tr><td style='text-align:right;padding-right:1em'>{score:.2f}</td><td>{beginning} …</td></tr>"
             for beginning, score in steps[slider.value - 1]
         )
-        says.value = f"<table><tr><th>log-probability</th><th style='text-align:left'>beginning</th></tr>{rows}</table>"
+        head = "<th style='padding-right:1em'>log-probability</th><th style='text-align:left'>beginning</th>"
+        says.value = f"<table><tr>{head}</tr>{rows}</table>"
 
     slider.observe(draw, names="value")
     draw()
@@ -479,17 +480,16 @@ def composer(model: UVLM) -> VBox:
 
     from uvlm_mini.datasets import drawing, scenes
 
-    narrow = widgets.Layout(width="11em")
-    place = widgets.Dropdown(options=drawing.BACKGROUNDS, value="meadow", description="where", layout=narrow)
+    wide = widgets.Layout(width="14em")  # two columns and the picture fit side by side
+    place = widgets.Dropdown(options=drawing.BACKGROUNDS, value="meadow", description="where", layout=wide)
 
     def controls(kind: str, color: str, size: str, x: int, y: int) -> dict[str, Any]:
-        across = widgets.Layout(width="15em")
         return {
-            "kind": widgets.Dropdown(options=list(drawing.KINDS), value=kind, description="thing", layout=narrow),
-            "color": widgets.Dropdown(options=list(drawing.COLORS), value=color, description="colour", layout=narrow),
-            "size": widgets.Dropdown(options=list(scenes.BOXES), value=size, description="size", layout=narrow),
-            "x": widgets.IntSlider(value=x, min=1, max=47, description="from left", layout=across),
-            "y": widgets.IntSlider(value=y, min=1, max=47, description="from top", layout=across),
+            "kind": widgets.Dropdown(options=list(drawing.KINDS), value=kind, description="thing", layout=wide),
+            "color": widgets.Dropdown(options=list(drawing.COLORS), value=color, description="colour", layout=wide),
+            "size": widgets.Dropdown(options=list(scenes.BOXES), value=size, description="size", layout=wide),
+            "x": widgets.IntSlider(value=x, min=1, max=47, description="from left", layout=wide),
+            "y": widgets.IntSlider(value=y, min=1, max=47, description="from top", layout=wide),
         }
 
     sets = [controls("house", "red", "large", 6, 28), controls("cat", "blue", "small", 42, 34)]
