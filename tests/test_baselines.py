@@ -20,14 +20,6 @@ DECODERS = [AttSSM, NIC, BahdanauLSTM, UpDown, TransformerDecoder]
 LOOKING = [AttSSM, BahdanauLSTM, UpDown, TransformerDecoder]  # those that see the picture at every step
 
 
-@pytest.fixture(autouse=True)
-def _light():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def made(kind: type[Decoder]) -> Decoder:
     """A small decoder in eval mode and float64, with weights large enough to tell words apart."""
     torch.manual_seed(0)
@@ -155,10 +147,8 @@ def linear(layer: nn.Linear, x: Tensor) -> Tensor:
 
 def looks(attention: nn.Module, x: Tensor, query: Tensor) -> Tensor:
     """Additive attention of one picture, position by position: (L, C) and (Q,) -> (C,)."""
-    scores = [
-        float(linear(attention.score, torch.tanh(linear(attention.key, p) + linear(attention.query, query)))) for p in x
-    ]
-    weights = torch.tensor(scores).double().exp()
+    scores = [linear(attention.score, torch.tanh(linear(attention.key, p) + linear(attention.query, query))) for p in x]
+    weights = torch.cat(scores).exp()
     return (weights / weights.sum()) @ x
 
 
