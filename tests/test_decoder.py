@@ -40,7 +40,8 @@ def tokens() -> torch.Tensor:
 def test_teacher_forcing_is_stepping(decoder, features, tokens):
     """forward over a caption gives the logits that `step` gives word by word."""
     whole = decoder(features, tokens)
-    context, state = decoder.prepare(features), decoder.start(3)
+    context = decoder.prepare(features)
+    state = decoder.start(context)
     for t in range(7):
         logits, state = decoder.step(tokens[:, t], context, state)
         torch.testing.assert_close(logits, whole[:, t], rtol=1e-6, atol=1e-6)
@@ -52,7 +53,8 @@ def test_a_step_is_its_formula(decoder, features, tokens):
     def linear(layer: torch.nn.Linear, v: torch.Tensor) -> torch.Tensor:
         return v @ layer.weight.T + layer.bias
 
-    context, state = decoder.prepare(features), decoder.start(3)
+    context = decoder.prepare(features)
+    state = decoder.start(context)
     for t in range(7):
         seen = decoder.gcdm(context.x, (context.signal, context.gate), state.y)
         word = decoder.embedding.weight[tokens[:, t]]

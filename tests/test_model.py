@@ -247,7 +247,8 @@ def test_forward_is_encode_and_step(model):
     tokens = torch.tensor([[1, 4, 5, 6], [1, 6, 5, 4]])
     pictures = torch.stack([to_tensor(picture(i)) for i in (0, 1)])
     whole = model(pictures, tokens)
-    context, state = model.encode(pictures), model.decoder.start(2)
+    context = model.encode(pictures)
+    state = model.decoder.start(context)
     for t in range(4):
         logits, state = model.step(tokens[:, t], context, state)
         torch.testing.assert_close(logits, whole[:, t], rtol=1e-5, atol=1e-5)

@@ -11,7 +11,7 @@ The embedding matrix E is also the output matrix (weight tying). Chapter 5 build
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,64 @@ from torch.nn import functional as F
 from .config import AttSSMConfig
 from .modulation import GCDM, adapt
 from .ssm import SelectiveSSM
+
+
+class Decoder(nn.Module):
+    """What every decoder of this package shares: the word embedding, which is the output matrix too, and the loop.
+
+    A decoder adds three methods. `prepare` computes once what a picture gives to every step, `start` makes the state
+    before the first word, `advance` takes one step. Context and state are named tuples of tensors whose first
+    dimension is the batch, so that search can pick rows without knowing what they are.
+
+    Parameters
+    ----------
+    words : size V of the vocabulary, specials included.
+    hidden : width H of embedding and output.
+    dropout : share of numbers dropped in training.
+    """
+
+    def __init__(self, words: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(words, hidden)
+        nn.init.normal_(self.embedding.weight, std=0.05)
+        self.drop = nn.Dropout(dropout)
+
+    def prepare(self, features: Tensor) -> Any:
+        """(B, C, h, w) features of the encoder -> what every step needs of them."""
+        raise TypeError(f"{type(self).__name__} has no prepare; use one of the decoders of this package.")
+
+    def start(self, context: Any) -> Any:
+        """The state before the first word."""
+        raise TypeError(f"{type(self).__name__} has no start; use one of the decoders of this package.")
+
+    def advance(self, token: Tensor, context: Any, state: Any) -> tuple[Tensor, Any]:
+        """As `step`, without the output matrix: (B, H) output and the next state."""
+        raise TypeError(f"{type(self).__name__} has no advance; use one of the decoders of this package.")
+
+    def step(self, token: Tensor, context: Any, state: Any) -> tuple[Tensor, Any]:
+        """One word.
+
+        Parameters
+        ----------
+        token : (B,) numbers of the previous words, BOS at first.
+        context, state : from `prepare`, and from `start` or the previous step.
+
+        Returns
+        -------
+        (B, V) logits of the next word, and the next state.
+        """
+        y, state = self.advance(token, context, state)
+        return F.linear(y, self.embedding.weight), state
+
+    def forward(self, features: Tensor, tokens: Tensor) -> Tensor:
+        """Teacher forcing: (B, C, h, w) features and (B, T) previous words -> (B, T, V) logits, by `advance`."""
+        context = self.prepare(features)
+        state = self.start(context)
+        outputs = []
+        for t in range(tokens.shape[1]):
+            y, state = self.advance(tokens[:, t], context, state)
+            outputs.append(y)
+        return F.linear(self.drop(torch.stack(outputs, 1)), self.embedding.weight)
 
 
 class Context(NamedTuple):
@@ -59,7 +117,7 @@ class MultiScaleFusion(nn.Module):
         return F.hardswish(fused)
 
 
-class AttSSM(nn.Module):
+class AttSSM(Decoder):
     """The decoder.
 
     Parameters
@@ -69,11 +127,9 @@ class AttSSM(nn.Module):
     """
 
     def __init__(self, config: AttSSMConfig, words: int) -> None:
-        super().__init__()
+        super().__init__(words, config.hidden, config.dropout)
         self.config = config
         c, h = config.features, config.hidden
-        self.embedding = nn.Embedding(words, h)
-        nn.init.normal_(self.embedding.weight, std=0.05)
         self.fusion = MultiScaleFusion(c, config.side)
         self.gcdm = GCDM(h, c)
         self.project = nn.Linear(2 * c, h)
@@ -81,31 +137,16 @@ class AttSSM(nn.Module):
         self.norm = nn.LayerNorm(h)
         self.ssm = SelectiveSSM(h, config.expand, config.states, config.dt_rank)
         self.norm_out = nn.LayerNorm(h)
-        self.drop = nn.Dropout(config.dropout)
 
     def prepare(self, features: Tensor) -> Context:
-        """(B, C, h, w) features of the encoder -> what every step needs of them."""
+        """(B, C, h, w) features of the encoder -> fused features and the picture's part of GCDM."""
         x = self.fusion(features)
         return Context(x, *self.gcdm.prepare(x))
 
-    def start(self, batch: int) -> State:
-        """The state before the first word."""
-        return State(self.ssm.start(batch), self.norm.weight.new_zeros(batch, self.config.hidden))
-
-    def step(self, token: Tensor, context: Context, state: State) -> tuple[Tensor, State]:
-        """One word.
-
-        Parameters
-        ----------
-        token : (B,) numbers of the previous words, BOS at first.
-        context, state : from `prepare` and from the previous step.
-
-        Returns
-        -------
-        (B, V) logits of the next word, and the next state.
-        """
-        y, state = self.advance(token, context, state)
-        return F.linear(y, self.embedding.weight), state
+    def start(self, context: Context) -> State:
+        """The state before the first word: nothing read, nothing said."""
+        batch = len(context.x)
+        return State(self.ssm.start(batch), context.x.new_zeros(batch, self.config.hidden))
 
     def advance(self, token: Tensor, context: Context, state: State) -> tuple[Tensor, State]:
         """As `step`, without the output matrix: (B, H) output and the next state."""
@@ -115,12 +156,3 @@ class AttSSM(nn.Module):
         y, h = self.ssm.step(self.norm(u), state.h)
         y = self.norm_out(u + self.drop(y))
         return y, State(h, y)
-
-    def forward(self, features: Tensor, tokens: Tensor) -> Tensor:
-        """Teacher forcing: (B, C, h, w) features and (B, T) previous words -> (B, T, V) logits, by `advance`."""
-        context, state = self.prepare(features), self.start(len(tokens))
-        outputs = []
-        for t in range(tokens.shape[1]):
-            y, state = self.advance(tokens[:, t], context, state)
-            outputs.append(y)
-        return F.linear(self.drop(torch.stack(outputs, 1)), self.embedding.weight)

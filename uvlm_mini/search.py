@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .datasets.vocab import BOS, EOS, PAD
-from .decoder import AttSSM, Context, State
+from .decoder import Decoder
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,11 @@ class Found:
     tokens: list[int]
     log_prob: float
     ended: bool
+
+
+def _pick(parts: Any, rows: Tensor) -> Any:
+    """The rows of every tensor of a named tuple."""
+    return type(parts)(*(part[rows] for part in parts))
 
 
 def _log_probs(logits: Tensor) -> Tensor:
@@ -38,7 +44,7 @@ def _longest(longest: int) -> int:
 
 
 @torch.inference_mode()
-def greedy(decoder: AttSSM, features: Tensor, longest: int = 32) -> list[Found]:
+def greedy(decoder: Decoder, features: Tensor, longest: int = 32) -> list[Found]:
     """The likeliest word at every step.
 
     Parameters
@@ -48,7 +54,8 @@ def greedy(decoder: AttSSM, features: Tensor, longest: int = 32) -> list[Found]:
     longest : words a caption may have.
     """
     batch = len(features)
-    context, state = decoder.prepare(features), decoder.start(batch)
+    context = decoder.prepare(features)
+    state = decoder.start(context)
     token = torch.full((batch,), BOS)
     tokens, total, done = [], torch.zeros(batch), torch.zeros(batch, dtype=torch.bool)
     for step in range(_longest(longest) + 1):  # one more for EOS
@@ -67,7 +74,7 @@ def greedy(decoder: AttSSM, features: Tensor, longest: int = 32) -> list[Found]:
 
 @torch.inference_mode()
 def beam(
-    decoder: AttSSM,
+    decoder: Decoder,
     features: Tensor,
     width: int = 3,
     longest: int = 32,
@@ -91,8 +98,8 @@ def beam(
         raise ValueError(f"A beam needs a width of 1 at least, not {width}.")
     batch = len(features)
     rows = torch.arange(batch).repeat_interleave(width)  # (B W,) picture of each row
-    context = Context(*(part[rows] for part in decoder.prepare(features)))
-    state = decoder.start(batch * width)
+    context = _pick(decoder.prepare(features), rows)
+    state = decoder.start(context)
     token = torch.full((batch * width,), BOS)
     total = torch.full((batch, width), -torch.inf)
     total[:, 0] = 0.0  # all rows of a picture are alike at first: only one may grow
@@ -127,7 +134,7 @@ def beam(
         if watch is not None:
             watch(paths, total)
         source = (torch.arange(batch)[:, None] * width + parent).flatten()
-        state, token = State(*(part[source] for part in state)), word.flatten()
+        state, token = _pick(state, source), word.flatten()
         if all(_settled(e, float(t), width) for e, t in zip(ended, total[:, 0], strict=True)):
             break
     for b in range(batch):
