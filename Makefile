@@ -10,7 +10,7 @@ PYTHON  = $(shell sh scripts/find_python.sh)
 NBVAL  := --nbval --nbval-current-env --nbval-cell-timeout=60 --nbval-sanitize-with=tests/nbval_sanitize.cfg
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test lab notebooks train mutants clean distclean
+.PHONY: help install book test lab notebooks train tables mutants clean distclean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ notebooks: $(VENV)/installed  ## run every notebook again, in place
 train: $(VENV)/installed  ## train the shipped weights again, and remake all that shows them (about an hour)
 	$(BIN)/uvlm train --recipe mini --out runs/mini
 	$(BIN)/python scripts/ship.py runs/mini
+
+tables: $(VENV)/installed  ## make every result file again (about an hour and a half); finished runs are kept in runs/
+	for name in dataset encoder_ablation encoder_peers encoder_speed modulation_cost shipped; do \
+	  $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 mutants: $(VENV)/installed  ## break the code in every listed way, and see a test fail each time
 	$(BIN)/python -m tests.mutants
