@@ -229,3 +229,24 @@ def test_a_transformer_says_when_it_has_no_place_left(features):
     decoder = TransformerDecoder(CONFIG, WORDS, longest=2).double()
     with pytest.raises(ValueError, match="made for 2 words; give it a larger `longest`"):
         decoder(features, torch.full((3, 3), 5))
+
+
+@pytest.mark.parametrize("kind", DECODERS)
+def test_bad_captions_are_refused_in_a_sentence(kind, features, tokens):
+    """A word that is not in the vocabulary, no word at all, other numbers of captions, pictures and states."""
+    decoder = made(kind)
+    for word in (WORDS, -1):
+        wrong = tokens.clone()
+        wrong[1, 3] = word
+        with pytest.raises(ValueError, match=f"knows words 0 to 11, not {word}; encode captions with the vocabulary"):
+            decoder(features, wrong)
+    with pytest.raises(ValueError, match=r"not as \(3, 0\); an empty caption is BOS alone"):
+        decoder(features, tokens[:, :0])
+    with pytest.raises(ValueError, match=r"for the B = 3 pictures, not as \(2, 7\)"):
+        decoder(features, tokens[:2])
+    context = decoder.prepare(features)
+    state = decoder.start(decoder.prepare(features[:2]))
+    with pytest.raises(ValueError, match="not 3 words, 3 pictures and 2 states; repeat the rows"):
+        decoder.step(tokens[:, 0], context, state)
+    with pytest.raises(ValueError, match="knows words 0 to 11, not 12"):
+        decoder.step(torch.full((3,), WORDS), context, decoder.start(context))

@@ -65,12 +65,34 @@ class Decoder(nn.Module):
         Returns
         -------
         (B, V) logits of the next word, and the next state.
+
+        Raises
+        ------
+        ValueError : words, pictures and state are not equally many, or a word is not in the vocabulary.
         """
+        many = [len(token), len(context[0]), len(state[0])]
+        if len(set(many)) > 1:
+            raise ValueError(
+                f"A step takes as many words as pictures and states, not {many[0]} words, {many[1]} pictures and "
+                f"{many[2]} states; repeat the rows, or start a state of this context."
+            )
+        self._check(token)
         y, state = self.advance(token, context, state)
         return F.linear(y, self.embedding.weight), state
 
     def forward(self, features: Tensor, tokens: Tensor) -> Tensor:
-        """Teacher forcing: (B, C, h, w) features and (B, T) previous words -> (B, T, V) logits, by `advance`."""
+        """Teacher forcing: (B, C, h, w) features and (B, T) previous words -> (B, T, V) logits, by `advance`.
+
+        Raises
+        ------
+        ValueError : captions without a word, of another number than the pictures, or with an unknown word.
+        """
+        if tokens.ndim != 2 or not tokens.shape[1] or len(tokens) != len(features):
+            raise ValueError(
+                f"Captions come as (B, T) word numbers, BOS first, for the B = {len(features)} pictures, not as "
+                f"{tuple(tokens.shape)}; an empty caption is BOS alone."
+            )
+        self._check(tokens)
         context = self.prepare(features)
         state = self.start(context)
         outputs = []
@@ -78,6 +100,16 @@ class Decoder(nn.Module):
             y, state = self.advance(tokens[:, t], context, state)
             outputs.append(y)
         return F.linear(self.drop(torch.stack(outputs, 1)), self.embedding.weight)
+
+    def _check(self, tokens: Tensor) -> None:
+        if tokens.device.type == "cpu" and tokens.numel():  # on a GPU looking would mean waiting
+            low, high = (int(v) for v in tokens.aminmax())
+            last = self.embedding.num_embeddings - 1
+            if low < 0 or high > last:
+                raise ValueError(
+                    f"This decoder knows words 0 to {last}, not {low if low < 0 else high}; encode captions with the "
+                    "vocabulary of its own checkpoint."
+                )
 
 
 class Context(NamedTuple):
