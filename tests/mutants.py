@@ -174,6 +174,13 @@ MUTANTS = (
         "tests/test_search.py",
     ),
     Mutant(
+        "a beam may be worse than greedy",
+        "uvlm_mini/search.py",
+        "                finds.append(other)\n",
+        "                pass\n",
+        "tests/test_search.py",
+    ),
+    Mutant(
         "greedy goes on after EOS",
         "uvlm_mini/search.py",
         "torch.where(unused, 0.0, best)",

@@ -82,6 +82,8 @@ def beam(
 ) -> list[list[Found]]:
     """The likeliest captions that beam search finds for each picture, at most `width`, the best first.
 
+    Greedy search's caption is among those that are compared: the best is never less likely than that.
+
     Parameters
     ----------
     decoder : in eval mode.
@@ -141,6 +143,10 @@ def beam(
         if not ended[b]:  # nothing came to its end in time: the likeliest beginnings are all there is
             rows_of = zip(paths[b].tolist(), total[b].tolist(), strict=True)
             ended[b] = [Found(path, p, False) for path, p in rows_of if p > -torch.inf]
+    if width > 1:  # a beam may drop the beginning that greedy search follows, though it ends better than all it kept
+        for finds, other in zip(ended, greedy(decoder, features, longest), strict=True):
+            if other.ended and all(other.tokens != found.tokens for found in finds):
+                finds.append(other)
     return [sorted(e, key=lambda found: -found.log_prob)[:width] for e in ended]
 
 
