@@ -31,7 +31,7 @@ def picture(model, path: Path) -> None:
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
         axis.set_xlabel("\n".join(textwrap.wrap(model.caption(one.draw()), 34)), fontsize=11)
-    fig.savefig(path, dpi=110, metadata={"Software": None})
+    fig.savefig(path, dpi=110, bbox_inches="tight", pad_inches=0.05, metadata={"Software": None})
 
 
 def main(run: str) -> int:
