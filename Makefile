@@ -48,7 +48,7 @@ train: $(VENV)/installed  ## train the shipped weights again, and remake all tha
 	$(BIN)/uvlm train --recipe mini --out runs/mini
 	$(BIN)/python scripts/ship.py runs/mini
 
-tables: $(VENV)/installed  ## make every result file again (about an hour and a half); finished runs are kept in runs/
+tables: $(VENV)/installed  ## make every result file again (about an hour on two idle cores); finished runs are kept in runs/
 	for name in dataset encoder_ablation encoder_peers encoder_speed modulation_cost shipped; do \
 	  $(BIN)/python -m benchmarks.$$name || exit 1; done
 

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from uvlm_mini.datasets.drawing import COLORS, KINDS
 from uvlm_mini.datasets.scenes import SIDE, compose
 from uvlm_mini.model import to_tensor
+from uvlm_mini.train.shared import decay_groups
 from uvlm_mini.train.stages import EMPTY, LAMBDA_AUX, cells
 
 SOURCES = [
@@ -83,10 +84,7 @@ def train(model: Named, seed: int, n: int = TRAIN, epochs: int = EPOCHS) -> list
     per_epoch = n // BATCH
     total = epochs * per_epoch
     model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    plain = [p for p in model.parameters() if p.ndim < 2 or p.shape[1:] == (1, 1)]
-    ids = {id(p) for p in plain}
-    decayed = [p for p in model.parameters() if id(p) not in ids]
-    groups = [{"params": decayed, "weight_decay": DECAY}, {"params": plain, "weight_decay": 0.0}]
+    groups = decay_groups(model.named_parameters(), DECAY)
     optimizer = torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.98))
     losses = []
     for step in range(total):
