@@ -128,13 +128,13 @@ def test_every_parameter_has_a_gradient(decoder, features, tokens):
         assert p.grad is not None and p.grad.isfinite().all() and p.grad.abs().max() > 0, name
 
 
-@pytest.mark.parametrize(("side", "scales"), [(8, [8, 4, 2]), (6, [6, 3]), (7, [7]), (4, [4, 2, 1])])
+@pytest.mark.parametrize(("side", "scales"), [(8, [8, 4, 2]), (6, [6, 3, 1]), (7, [7, 1]), (4, [4, 2, 1]), (2, [2, 1])])
 def test_fusion_is_its_formula(side, scales):
     """The place map and every scale's convolution, enlarged again, added up, then H-Swish."""
-    fusion = MultiScaleFusion(3, side).double()
+    fusion = MultiScaleFusion(5, 3, side).double()
     torch.nn.init.normal_(fusion.place)
     assert fusion.sides == scales
-    x = torch.randn(2, 3, side, side).double()
+    x = torch.randn(2, 5, side, side).double()
     total = fusion.place.expand(2, -1, -1, -1)
     for s, point in zip(scales, fusion.points, strict=True):
         small = torch.einsum("oi,bihw->bohw", point.weight[:, :, 0, 0], F.adaptive_avg_pool2d(x, s))

@@ -53,8 +53,9 @@ class OverModConfig:
 class AttSSMConfig:
     """The decoder. H, r and N are the paper's symbols."""
 
-    features: int = 128  # channels C of the encoder's features
+    features: int = 128  # channels of the encoder's features
     side: int = 8  # their side h = w
+    channels: int | None = None  # C, in which the decoder looks at them; None: as many as they have
     hidden: int = 160  # H, width of the recurrent core and of the word embedding
     expand: int = 2  # r, the SSM runs in I = r * H channels
     states: int = 16  # N, states a channel
@@ -117,7 +118,7 @@ def _preset(
         layer_scale=1e-1,
         out=out,
     )
-    decoder = AttSSMConfig(features=out, side=encoder.side, hidden=512, states=16, dt_rank=32, dropout=0.3)
+    decoder = AttSSMConfig(out, encoder.side, channels=384, hidden=512, states=16, dt_rank=32, dropout=0.3)
     return UVLMConfig(encoder, decoder, longest)
 
 

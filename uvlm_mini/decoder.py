@@ -43,7 +43,7 @@ class Decoder(nn.Module):
         self.drop = nn.Dropout(dropout)
 
     def prepare(self, features: Tensor) -> Any:
-        """(B, C, h, w) features of the encoder -> what every step needs of them."""
+        """(B, G, h, w) features of the encoder -> what every step needs of them."""
         raise TypeError(f"{type(self).__name__} has no prepare; use one of the decoders of this package.")
 
     def start(self, context: Any) -> Any:
@@ -132,17 +132,19 @@ class MultiScaleFusion(nn.Module):
 
     Parameters
     ----------
-    channels, side : C and h = w of the features.
+    given : channels of the encoder's features.
+    channels, side : C and h = w of the result.
     """
 
-    def __init__(self, channels: int, side: int) -> None:
+    def __init__(self, given: int, channels: int, side: int) -> None:
         super().__init__()
-        self.sides = [side // scale for scale in (1, 2, 4) if side % scale == 0]
-        self.points = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in self.sides)
+        halves = (side, side // 2, side // 4)  # of 8: 8, 4, 2; of 7: 7 and the whole map, 1
+        self.sides = [part for part in halves if part and side % part == 0]
+        self.points = nn.ModuleList(nn.Conv2d(given, channels, 1) for _ in self.sides)
         self.place = nn.Parameter(torch.zeros(channels, side, side))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) -> (B, C, h, w)."""
+        """(B, G, h, w) -> (B, C, h, w)."""
         fused: Tensor = self.place
         for side, point in zip(self.sides, self.points, strict=True):
             fused = fused + adapt(point(adapt(x, side)), x.shape[-1])
@@ -161,8 +163,8 @@ class AttSSM(Decoder):
     def __init__(self, config: AttSSMConfig, words: int) -> None:
         super().__init__(words, config.hidden, config.dropout)
         self.config = config
-        c, h = config.features, config.hidden
-        self.fusion = MultiScaleFusion(c, config.side)
+        c, h = config.channels or config.features, config.hidden
+        self.fusion = MultiScaleFusion(config.features, c, config.side)
         self.gcdm = GCDM(h, c)
         self.project = nn.Linear(2 * c, h)
         self.join = nn.Linear(2 * h, h)
@@ -171,7 +173,7 @@ class AttSSM(Decoder):
         self.norm_out = nn.LayerNorm(h)
 
     def prepare(self, features: Tensor) -> Context:
-        """(B, C, h, w) features of the encoder -> fused features and the picture's part of GCDM."""
+        """(B, G, h, w) features of the encoder -> fused features and the picture's part of GCDM."""
         x = self.fusion(features)
         return Context(x, *self.gcdm.prepare(x))
 
@@ -180,10 +182,14 @@ class AttSSM(Decoder):
         batch = len(context.x)
         return State(self.ssm.start(batch), context.x.new_zeros(batch, self.config.hidden))
 
+    def look(self, context: Context, state: State) -> Tensor:
+        """What is seen of the picture in this state, (B, 2C)."""
+        return self.gcdm(context.x, (context.signal, context.gate), state.y)
+
     def advance(self, token: Tensor, context: Context, state: State) -> tuple[Tensor, State]:
         """As `step`, without the output matrix: (B, H) output and the next state."""
-        seen = self.gcdm(context.x, (context.signal, context.gate), state.y)  # (B, 2C)
-        both = torch.cat([self.drop(self.embedding(token)), self.project(seen)], 1)  # (B, 2H)
+        seen = self.project(self.look(context, state))  # (B, H)
+        both = torch.cat([self.drop(self.embedding(token)), seen], 1)  # (B, 2H)
         u = self.join(both)  # (B, H)
         y, h = self.ssm.step(self.norm(u), state.h)
         y = self.norm_out(u + self.drop(y))

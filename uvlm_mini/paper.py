@@ -17,6 +17,7 @@ TTFT_MS = 208.0  # time to the first token: encoder and one decoder step
 TBT_MS = 21.0  # time between tokens: one decoder step
 BEAM_SIZE = 3
 RARE_WORD = 5  # words seen fewer times than this leave the vocabulary
+VOCABULARY = 10_010  # words of COCO that are left then, as Up-Down counts them; the µVLM paper gives no number
 
 
 @dataclass(frozen=True)
