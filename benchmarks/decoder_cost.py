@@ -23,12 +23,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from benchmarks import record
-from benchmarks.encoder_peers import fastest
+from benchmarks.encoder_ablation import parameters
+from benchmarks.encoder_peers import fastest, peak_activations
 from uvlm_mini import paper
 from uvlm_mini.baselines.bahdanau import BahdanauLSTM
 from uvlm_mini.config import PRESETS
 from uvlm_mini.decoder import AttSSM, Decoder
-from uvlm_mini.encoder import Classifier, OverMod
+from uvlm_mini.encoder import Classifier
 from uvlm_mini.modulation import GCDM
 from uvlm_mini.npu.size import int8_bytes
 from uvlm_mini.reparam import fuse
@@ -47,7 +48,18 @@ SOURCES = [
 PAPER = PRESETS["b"].decoder
 FREE = {"view", "_unsafe_view", "t", "transpose", "expand", "unsqueeze", "squeeze", "detach", "split", "alias", "slice"}
 FREE |= {"split_with_sizes", "select", "unbind", "permute", "cat", "stack", "clone", "zeros", "zeros_like", "embedding"}
-FREE |= {"new_zeros", "as_strided", "chunk", "_to_copy", "unsafe_split", "unsafe_chunk", "copy_", "empty", "reshape"}
+FREE |= {
+    "new_zeros",
+    "as_strided",
+    "chunk",
+    "_to_copy",
+    "unsafe_split",
+    "unsafe_chunk",
+    "copy_",
+    "empty",
+    "reshape",
+    "aminmax",
+}
 
 
 class Work(TorchDispatchMode):
@@ -63,14 +75,13 @@ class Work(TorchDispatchMode):
         packet, name = func.overloadpacket, func.overloadpacket.__name__
         if packet in flop_registry:
             self.multiply_adds += flop_registry[packet](*args, **(kwargs or {}), out_val=out) // 2
-        elif name not in FREE:
-            first = out[0] if isinstance(out, (tuple, list)) else out
+        elif name not in FREE and isinstance(first := out[0] if isinstance(out, (tuple, list)) else out, Tensor):
             reads = args[0].numel() if isinstance(args[0], Tensor) else 0  # a reduction works on what it reads
             self.elementwise[name.strip("_")] += max(first.numel(), reads)
         return out
 
 
-@torch.inference_mode()
+@torch.no_grad()  # inference mode would show composite operations whole
 def counted(call: Callable[[], Any]) -> dict[str, Any]:
     """Multiply-adds and elementwise operations of a call."""
     with Work() as work:
@@ -126,7 +137,7 @@ def parts(decoder: Decoder) -> tuple[dict[str, Callable[[], Any]], dict[str, lis
     return calls, weights
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def step(timed: bool) -> dict[str, Any]:
     """Both decoders, part by part: multiply-adds, elementwise operations, weights that are read, and time."""
     rows: dict[str, Any] = {}
@@ -136,7 +147,7 @@ def step(timed: bool) -> dict[str, Any]:
         for part, modules in weights.items():
             rows[name][part]["weights"] = sum(p.numel() for m in modules for p in m.parameters())
         rows[name]["step"]["weights"] = sum(rows[name][part]["weights"] for part in ("look", "core", "output"))
-        rows[name]["parameters"] = sum(p.numel() for p in decoder.parameters())
+        rows[name]["parameters"] = parameters(decoder)
         rows[name]["int8 bytes"] = int8_bytes(decoder)
     if timed:
         calls = {(name, part): call for name, d in decoders().items() for part, call in parts(d)[0].items()}
@@ -186,7 +197,7 @@ class CrossAttention(nn.Module):
 SIDES, WIDTHS = [4, 7, 14, 28, 56], [64, 128, 256, 512, 1024]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def looking(hidden: int, side: int) -> dict[str, Any]:
     """Work of one step's look at a picture of side x side places, H = C = hidden."""
     attention, gcdm = CrossAttention(hidden), GCDM(hidden, hidden)
@@ -236,17 +247,19 @@ def sizes(preset: str) -> dict[str, Any]:
     """Parameters and int8 bytes of a preset's parts, and what could stand between bytes and parameters."""
     config = PRESETS[preset]
     torch.manual_seed(0)
-    encoder = OverMod(config.encoder).eval()
-    trained = sum(p.numel() for p in encoder.parameters())
-    head = sum(p.numel() for p in Classifier(config.encoder, 1000).parameters()) - trained
-    fuse(encoder)
+    whole = Classifier(config.encoder, 1000).eval()
+    before = parameters(whole.encoder)
+    fuse(whole)
+    encoder = whole.encoder
     decoder = AttSSM(config.decoder, paper.VOCABULARY)
     return {
-        "encoder parameters": sum(p.numel() for p in encoder.parameters()),
-        "encoder parameters before fusing": trained,
-        "classifier parameters": head,
+        "encoder parameters": parameters(encoder),
+        "encoder parameters before fusing": before,
+        "encoder parameters with classifiers": parameters(whole),
         "encoder bytes": int8_bytes(encoder),
-        "decoder parameters": sum(p.numel() for p in decoder.parameters()),
+        "encoder bytes with classifiers": int8_bytes(whole),
+        "encoder peak activations": peak_activations(encoder, torch.zeros(1, 3, 224, 224)),
+        "decoder parameters": parameters(decoder),
         "decoder bytes": int8_bytes(decoder),
         "decoder bytes without output matrix": int8_bytes(decoder) - int8_bytes(decoder.embedding),
     }
