@@ -175,10 +175,10 @@ def main() -> None:
     for hidden in WIDTHS:
         rows[str(hidden)] = counted(hidden, LENGTHS)
         for length in LENGTHS:
-            for name, numbers in times(hidden, length, 3000).items():
+            for name, numbers in times(hidden, length, 1000).items():
                 rows[str(hidden)].setdefault(name, {}).setdefault(str(length), {}).update(numbers)
     rows["counted at 160, 16 words"] = counted(160, [16])
-    note = "one caption, one thread, float32; shortest time of 3,000, and the median ratio to the LSTM's step beside it"
+    note = "one caption, one thread, float32; shortest time of 1,000, and the median ratio to the LSTM's step beside it"
     print(record.save("core_cost", rows, [0], SOURCES, spread=0.0, note=note))
 
 

@@ -90,8 +90,7 @@ class SelectiveSSM(nn.Module):
         """One step: (B, H) input and (B, I, N) state -> (B, H) output and (B, I, N) next state."""
         u = self.in_proj(x)  # (B, I)
         dt, b, c = self.x_proj(u).split([self.rank, self.states, self.states], -1)  # (B, R), (B, N), (B, N)
-        delta = F.softplus(self.dt_proj(dt))  # (B, I)
-        decay, write = discretise(delta, self.A_log, b, u)  # (B, I, N) each
+        decay, write = discretise(F.softplus(self.dt_proj(dt)), self.A_log, b, u)  # (B, I, N) each
         h = decay * h + write
         y = torch.einsum("bin,bn->bi", h, c) + self.D * u  # (B, I)
         return self.out_proj(y), h
