@@ -67,7 +67,7 @@ class MambaBlock(nn.Module):
         """One step: (B, H) input and the state -> (B, H) output and the next state."""
         x, z = self.in_proj(x).chunk(2, -1)  # (B, I) each
         seen = torch.cat([state.past, x[..., None]], -1)  # (B, I, K)
-        u = F.silu((seen * self.conv.weight[:, 0]).sum(-1) + self.conv.bias)  # (B, I)
+        u = F.silu((seen * self.conv.weight[:, 0]).sum(-1) + self.conv.bias)  # type: ignore[operator]  # (B, I)
         y, h = self._recur(u, state.h)
         return self.out_proj(y * F.silu(z)), MambaState(seen[..., 1:], h)
 
