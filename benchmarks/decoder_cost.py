@@ -5,7 +5,7 @@ python -m benchmarks.decoder_cost          about two minutes
 Multiply-adds and elementwise results are counted by a dispatcher that sees every operation of the real modules; bytes
 are those of the weights that a step reads; time is that of PyTorch, one picture, one thread, float32. AttSSM stands
 beside the LSTM with Bahdanau attention, whose keys are computed once a picture, and once more with keys that are
-computed at every step anew. Chapter 5 reads the result.
+computed at every step anew. Chapter 5 will read the result.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 python -m benchmarks.decoders          about 40 minutes on two idle cores; may be stopped and run again
 
 The learning rate of each is chosen among four, by the validation loss of a run of a third of the steps. Three rows
-exchange one thing at a time in the frame of AttSSM: the recurrent core, the way of looking, both. Chapter 5 reads the
-result.
+exchange one thing at a time in the frame of AttSSM: the recurrent core, the way of looking, both. Chapter 5 will
+read the result.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ python -m benchmarks.gcdm_readings          about 40 minutes on two idle cores; 
 The paper calls the SSM's hidden state the context prior. That leaves open what becomes of it: its vector, the same
 at every place; its N states a channel as a map of sqrt(N) x sqrt(N); or vector and picture joined at every place. Each
 is trained with a plain addition before the pooling and with an H-Swish in between, by as many steps on the features of
-the same frozen encoder. Chapter 5 reads the result.
+the same frozen encoder. Chapter 5 will read the result.
 """
 
 from __future__ import annotations
