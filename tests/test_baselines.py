@@ -1,11 +1,14 @@
 """The baselines: each is its formula, each is a decoder like AttSSM."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from uvlm_mini.baselines.bahdanau import BahdanauLSTM
+from uvlm_mini.baselines.dynamic_decoder import DynamicAttSSM
 from uvlm_mini.baselines.nic import NIC
 from uvlm_mini.baselines.transformer import TransformerDecoder
 from uvlm_mini.baselines.updown import UpDown
@@ -16,8 +19,16 @@ from uvlm_mini.search import beam, greedy
 
 CONFIG = AttSSMConfig(features=6, side=4, hidden=12, states=4, dt_rank=2, dropout=0.3)
 WORDS = 12
-DECODERS = [AttSSM, NIC, BahdanauLSTM, UpDown, TransformerDecoder]
-LOOKING = [AttSSM, BahdanauLSTM, UpDown, TransformerDecoder]  # those that see the picture at every step
+WHOLE = partial(DynamicAttSSM, fusion=True, spatial=True, channel=True)
+DECODERS = [AttSSM, NIC, BahdanauLSTM, UpDown, TransformerDecoder, DynamicAttSSM, WHOLE]
+LOOKING = [
+    AttSSM,
+    BahdanauLSTM,
+    UpDown,
+    TransformerDecoder,
+    DynamicAttSSM,
+    WHOLE,
+]  # those that see the picture at every step
 
 
 def made(kind: type[Decoder]) -> Decoder:
@@ -87,11 +98,11 @@ def test_earlier_words_count(kind, features, tokens):
 def test_where_a_thing_lies_counts(kind, features, tokens):
     """Features that change places give other logits: none of these decoders sees the mean alone."""
     decoder = made(kind)
-    if isinstance(decoder, AttSSM):
-        nn.init.normal_(decoder.fusion.place)
+    if kind in (AttSSM, WHOLE):
+        nn.init.normal_(decoder.fusion.place)  # type: ignore[union-attr,arg-type]
     moved = features.flip(3)
     moved[:, :, 0] = features[:, :, 0]
-    if kind in (BahdanauLSTM, UpDown):  # a set of positions: order does not matter to them, contents do
+    if kind in (BahdanauLSTM, UpDown, DynamicAttSSM):  # a set of positions: order does not matter to them, contents do
         moved = features.clone()
         moved[:, :, 0, 0], moved[:, :, 0, 1] = features[:, :, 0, 0] + 2, features[:, :, 0, 1] - 2  # the same mean
         torch.testing.assert_close(moved.mean((2, 3)), features.mean((2, 3)))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from torch import nn
 
-INT16 = ("A_log", "place")  # have the shape of a matrix and are none
+NORMS = (nn.LayerNorm, nn.RMSNorm, nn.modules.batchnorm._BatchNorm)
 
 
 def int8_bytes(module: nn.Module) -> int:
@@ -23,15 +23,11 @@ def int8_bytes(module: nn.Module) -> int:
     """
     total = 0
     for name, p in module.named_parameters():
-        if p.ndim >= 2 and not any(word in name for word in INT16) and p.numel() > p.shape[0]:
+        owner, _, own = name.rpartition(".")
+        if p.ndim >= 2 and own.startswith(("weight", "kernels")):
             total += p.numel() + 4 * p.shape[0]
-        elif name.endswith("bias") and not _of_norm(module, name):
+        elif own.startswith("bias") and not isinstance(module.get_submodule(owner), NORMS):
             total += 4 * p.numel()
         else:
             total += 2 * p.numel()
     return total
-
-
-def _of_norm(module: nn.Module, name: str) -> bool:
-    owner = module.get_submodule(name.rpartition(".")[0])
-    return isinstance(owner, (nn.LayerNorm, nn.RMSNorm, nn.modules.batchnorm._BatchNorm))
