@@ -70,8 +70,8 @@ MUTANTS = (
     Mutant(
         "ssm writes before it decays",
         "uvlm_mini/ssm.py",
-        "h = decay * h + (delta * u)[..., None] * b[:, None, :]",
-        "h = decay * (h + (delta * u)[..., None] * b[:, None, :])",
+        "h = decay * h + write\n        y =",
+        "h = decay * (h + write)\n        y =",
         "tests/test_ssm.py",
     ),
     Mutant(
@@ -80,6 +80,41 @@ MUTANTS = (
         "for t in range(x.shape[1]):",
         "for t in range(1, x.shape[1]):",
         "tests/test_ssm.py",
+    ),
+    Mutant(
+        "the input enters without its step size",
+        "uvlm_mini/ssm.py",
+        "return decay, (delta * u)[..., None]",
+        "return decay, u[..., None]",
+        "tests/test_ssm.py",
+    ),
+    Mutant(
+        "scan forgets its start",
+        "uvlm_mini/ssm.py",
+        "        h = a * h + w\n",
+        "        h = a * h * (len(states) > 0) + w\n",
+        "tests/test_ssm.py",
+    ),
+    Mutant(
+        "weight decay pulls at the rates",
+        "uvlm_mini/train/shared.py",
+        'or "A_log" in n',
+        "",
+        "tests/test_ssm.py",
+    ),
+    Mutant(
+        "the convolution looks at the oldest input last",
+        "uvlm_mini/baselines/mamba.py",
+        "(seen * self.conv.weight[:, 0])",
+        "(seen * self.conv.weight[:, 0].flip(-1))",
+        "tests/test_mamba.py",
+    ),
+    Mutant(
+        "the gate is not applied in steps",
+        "uvlm_mini/baselines/mamba.py",
+        "return self.out_proj(y * F.silu(z)), MambaState(seen[..., 1:], h)",
+        "return self.out_proj(y), MambaState(seen[..., 1:], h)",
+        "tests/test_mamba.py",
     ),
     Mutant("dt bias not inverted", "uvlm_mini/ssm.py", "dt + torch.log(-torch.expm1(-dt))", "dt", "tests/test_ssm.py"),
     Mutant(

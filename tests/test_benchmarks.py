@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import encoder_ablation, encoder_peers, modulation_cost, record, table, task
+from benchmarks import core_cost, encoder_ablation, encoder_peers, long_run, modulation_cost, record, table, task
 
 
 def count(row: str, seed: int) -> dict[str, float]:
@@ -161,3 +161,50 @@ def test_exponent_of_a_square_is_two():
     sides = [7, 14, 28, 56]
     assert modulation_cost.exponent([5.0 * s**4 for s in sides], sides) == pytest.approx(2)
     assert modulation_cost.exponent([0.1 * s**2 for s in sides], sides) == pytest.approx(1)
+
+
+@torch.inference_mode()
+def test_a_block_of_the_long_run_is_the_steps_of_the_module():
+    """In both precisions, over two blocks with the state handed over."""
+    for kind in (torch.float32, torch.float64):
+        ssm = long_run.core("shipped").to(kind)
+        x = torch.randn(1, 30, 160, dtype=kind)
+        first, before = long_run.block(ssm, x[:, :13], ssm.start(1).to(kind))
+        second, after = long_run.block(ssm, x[:, 13:], before[:, -1])
+        outputs, states = torch.cat([first, second], 1), torch.cat([before, after], 1)
+        h = ssm.start(1).to(kind)
+        for t in range(30):
+            y, h = ssm.step(x[:, t], h)
+            torch.testing.assert_close(outputs[:, t], y)
+            torch.testing.assert_close(states[:, t], h)
+
+
+@torch.inference_mode()
+def test_cached_attention_is_causal_attention():
+    """Word by word with a cache as PyTorch's masked attention does the whole sentence at once."""
+    core = core_cost.CachedAttention(8, 2, 6)
+    x = torch.randn(1, 6, 8)
+    q, k, v = (part.unflatten(-1, (2, 4)).transpose(1, 2) for part in core.project(x).chunk(3, -1))
+    whole = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
+    steps = torch.stack([core.step(x[:, t], t) for t in range(6)], 1)
+    torch.testing.assert_close(steps, core.out(whole))
+
+
+def test_states_are_counted_in_bytes():
+    """SSM r H N, Mamba r H (N + K - 1), LSTM 2 H and the cache 2 H t, four bytes each; only the cache grows."""
+    for words in (1, 64):
+        found = [core_cost.state_bytes(name, 32, words) for name in core_cost.cores(32)]
+        assert found == [4 * 64 * 16, 4 * 64 * (16 + 3), 4 * 2 * 32, 4 * 2 * 32 * words]
+
+
+@torch.inference_mode()
+def test_steps_that_are_timed_compute():
+    """Every timed call gives an output of width H; the matrices alone are those of the whole step."""
+    steps = core_cost.calls(32, 5)
+    for name in core_cost.cores(32):
+        made = steps[name]()
+        first = made if isinstance(made, torch.Tensor) else made[0]
+        assert first.shape == (1, 32) and first.isfinite().all()
+    shapes = [tuple(part.shape) for part in steps["SSM, matrices alone"]()]
+    assert shapes == [(1, 64), (1, 2 + 2 * 16), (1, 64), (1, 32)]
+    assert [tuple(part.shape) for part in steps["LSTM, matrices alone"]()] == [(1, 128)] * 2

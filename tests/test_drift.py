@@ -84,10 +84,11 @@ CELLS = exported()
 
 
 def test_there_is_something_to_compare() -> None:
-    """Without tagged cells the test below would pass for nothing; chapter 2 derives GSM, chapter 3 the encoder."""
+    """Without tagged cells the test below would pass for nothing; chapters 2 to 4 derive GSM, encoder, SSM."""
     names = {name for _, source in CELLS for name in definitions(source)}
     assert {"adapt", "SignalGenerator", "GSM"} <= names
     assert {"fold", "dilate", "ConvNorm", "ResidualConv", "fuse"} <= names
+    assert {"decay_logs", "discretise", "scan", "spread_steps", "SelectiveSSM"} <= names
     assert {"GCDM", "MultiScaleFusion", "AttSSM"} <= names  # chapter 5
     assert {"GRN", "ConvFFN", "ESBlock", "EDBlock", "OverNet", "ModNet", "OverMod"} <= names
 

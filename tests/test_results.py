@@ -4,7 +4,17 @@ import math
 
 import pytest
 
-from benchmarks import dataset, encoder_ablation, encoder_peers, encoder_speed, modulation_cost, record, shipped
+from benchmarks import (
+    core_cost,
+    dataset,
+    encoder_ablation,
+    encoder_peers,
+    encoder_speed,
+    long_run,
+    modulation_cost,
+    record,
+    shipped,
+)
 from uvlm_mini.model import UVLM, read_tensors
 from uvlm_mini.paths import result
 
@@ -62,6 +72,16 @@ def test_encoder_speed() -> None:
 def test_modulation_cost() -> None:
     """Learned numbers, multiply-adds and bytes on a map of 7 x 7 are still the same."""
     agree(result("modulation_cost"), "counted at 49", modulation_cost.counted([7]))
+
+
+def test_core_cost() -> None:
+    """Parameters, operators, multiply-adds and bytes of the cores of mini after 16 words are still the same."""
+    agree(result("core_cost"), "counted at 160, 16 words", core_cost.counted(160, [16]))
+
+
+def test_long_run() -> None:
+    """The first 2,000 of the million steps reach the same states, and differ from float64 in the same digit."""
+    agree(result("long_run"), f"first {long_run.SMALL}", long_run.small())
 
 
 def test_a_changed_number_is_noticed() -> None:

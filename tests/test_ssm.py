@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch.func import functional_call
 
-from uvlm_mini.ssm import SelectiveSSM
+from uvlm_mini.ssm import SelectiveSSM, discretise, scan
+from uvlm_mini.train.shared import decay_groups
 
 
 def by_hand(ssm: SelectiveSSM, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -137,3 +138,32 @@ def test_parameters_are_counted_by_hand(hidden, expand, states, rank):
     inner = expand * hidden
     expected = 2 * inner * hidden + inner * (rank + 2 * states) + inner * (rank + 1) + inner * states + inner
     assert sum(p.numel() for p in SelectiveSSM(hidden, expand, states, rank).parameters()) == expected
+
+
+@pytest.mark.parametrize("within", [torch.float32, torch.float64])
+def test_a_block_is_the_steps_one_after_the_other(within):
+    """Coefficients of all steps at once, then `scan`, give the states and outputs of `step`."""
+    ssm = SelectiveSSM(10, 2, 4, 3).to(within)
+    torch.nn.init.normal_(ssm.A_log)
+    x = torch.randn(2, 9, 10, dtype=within)
+    u = ssm.in_proj(x)
+    dt, b, c = ssm.x_proj(u).split([3, 4, 4], -1)
+    decay, write = discretise(torch.nn.functional.softplus(ssm.dt_proj(dt)), ssm.A_log, b, u)
+    h0 = torch.randn(2, 20, 4, dtype=within)
+    states = scan(decay, write, h0)
+    y = ssm.out_proj(torch.einsum("btin,btn->bti", states, c) + ssm.D * u)
+    whole, last = ssm(x, h0)
+    torch.testing.assert_close(states[:, -1], last)
+    torch.testing.assert_close(y, whole)
+
+
+def test_what_starts_the_memory_is_not_decayed():
+    """Weight decay pulls at the projections alone: not at A_log, D and the bias that makes the step sizes."""
+    ssm = SelectiveSSM(8, 2, 4)
+    pulled, free = decay_groups(ssm.named_parameters(), 0.1)
+    names = {id(p): name for name, p in ssm.named_parameters()}
+    assert pulled["weight_decay"] == 0.1 and free["weight_decay"] == 0
+    assert {names[id(p)] for p in free["params"]} == {"A_log", "D", "dt_proj.bias"}
+    assert {names[id(p)] for p in pulled["params"]} == {
+        f"{part}.weight" for part in ("in_proj", "x_proj", "dt_proj", "out_proj")
+    }

@@ -10,10 +10,12 @@ from torch.nn import functional as F
 
 from tests.conftest import TINY
 from uvlm_mini import search, viz
+from uvlm_mini.baselines.mamba import MambaBlock
 from uvlm_mini.datasets.scenes import scene
 from uvlm_mini.datasets.vocab import Vocabulary
 from uvlm_mini.model import UVLM, to_tensor
 from uvlm_mini.modulation import adapt
+from uvlm_mini.ssm import SelectiveSSM
 
 
 def picture_of(widget: object) -> object:
@@ -179,6 +181,24 @@ def test_intervals_draws_what_it_is_given() -> None:
         assert drawn[names[name]] == value
         assert ends[names[name]] == (value - half, value + half)
     plt.close("all")
+
+
+def test_core_counts_are_those_of_the_modules() -> None:
+    """By formula as the paper has them, and as many as the tensors hold; a core grows with what it is made of."""
+    counts = list(viz.core_counts(512, 16, 2).values())
+    assert counts == [2_097_152, 1_073_152, 2_101_248, 1_165_312, 1_694_720]
+    assert list(viz.core_counts(24, 4, 3).values())[3] == sum(p.numel() for p in SelectiveSSM(24, 3, 4).parameters())
+    assert list(viz.core_counts(24, 4, 3).values())[4] == sum(p.numel() for p in MambaBlock(24, 3, 4).parameters())
+
+
+def test_count_widget_follows_its_sliders() -> None:
+    """The table tells the counts of the values that the sliders stand at, and their share of the LSTM's."""
+    widget = viz.count_widget(160, 16, 2)
+    (hidden, states, expand), says = widget.children[:3], widget.children[3]
+    assert f"{viz.core_counts(160, 16, 2)['SSM, SelectiveSSM']:,}" in says.value
+    hidden.value, states.value, expand.value = 512, 64, 4
+    for count in viz.core_counts(512, 64, 4).values():
+        assert f">{count:,}<" in says.value and f">{count / (8 * 512**2):.2f}<" in says.value
 
 
 def test_dots_draws_every_run() -> None:

@@ -20,6 +20,45 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+def decay_logs(channels: int, states: int) -> Tensor:
+    """First values of A_log: every channel has the rates 1, 2, ..., N, of which (I, N) logarithms are kept."""
+    return torch.log(torch.arange(1.0, states + 1)).repeat(channels, 1)
+
+
+@torch.no_grad()
+def spread_steps(dt_proj: nn.Linear, low: float = 1e-3, high: float = 1e-1) -> None:
+    """In place: let the layer start with step sizes spread evenly, by their logarithm, between low and high."""
+    dt = torch.exp(torch.rand(dt_proj.out_features) * (math.log(high) - math.log(low)) + math.log(low))
+    dt_proj.bias.copy_(dt + torch.log(-torch.expm1(-dt)))  # the inverse of softplus
+    nn.init.uniform_(dt_proj.weight, -(dt_proj.in_features**-0.5), dt_proj.in_features**-0.5)
+
+
+def discretise(delta: Tensor, A_log: Tensor, b: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+    """What is left of the state after a step, and what the input adds to it.
+
+    Parameters
+    ----------
+    delta, u : (..., I) step sizes and inputs.
+    A_log : (I, N) logarithms of the decay rates.
+    b : (..., N) what is written.
+
+    Returns
+    -------
+    exp(Delta A) and Delta B u, (..., I, N) each.
+    """
+    decay = torch.exp(delta[..., None] * -torch.exp(A_log))
+    return decay, (delta * u)[..., None] * b[..., None, :]
+
+
+def scan(decay: Tensor, write: Tensor, h: Tensor) -> Tensor:
+    """The recurrence alone, h_t = decay_t h_{t-1} + write_t: (B, T, I, N) twice and (B, I, N) -> (B, T, I, N)."""
+    states = []
+    for a, w in zip(decay.unbind(1), write.unbind(1), strict=True):
+        h = a * h + w
+        states.append(h)
+    return torch.stack(states, 1)
+
+
 class SelectiveSSM(nn.Module):
     """Selective SSM of width H with I = r H channels of N states each.
 
@@ -38,17 +77,10 @@ class SelectiveSSM(nn.Module):
         self.in_proj = nn.Linear(hidden, self.inner, bias=False)
         self.x_proj = nn.Linear(self.inner, self.rank + 2 * states, bias=False)
         self.dt_proj = nn.Linear(self.rank, self.inner)
-        self.A_log = nn.Parameter(torch.log(torch.arange(1.0, states + 1)).repeat(self.inner, 1))
+        self.A_log = nn.Parameter(decay_logs(self.inner, states))
         self.D = nn.Parameter(torch.ones(self.inner))
         self.out_proj = nn.Linear(self.inner, hidden, bias=False)
-        self.reset_dt()
-
-    @torch.no_grad()
-    def reset_dt(self, low: float = 1e-3, high: float = 1e-1) -> None:
-        """Start with step sizes spread evenly, by their logarithm, between low and high."""
-        dt = torch.exp(torch.rand(self.inner) * (math.log(high) - math.log(low)) + math.log(low))
-        self.dt_proj.bias.copy_(dt + torch.log(-torch.expm1(-dt)))  # the inverse of softplus
-        nn.init.uniform_(self.dt_proj.weight, -(self.rank**-0.5), self.rank**-0.5)
+        spread_steps(self.dt_proj)
 
     def start(self, batch: int) -> Tensor:
         """The empty state, (B, I, N) float32."""
@@ -58,9 +90,8 @@ class SelectiveSSM(nn.Module):
         """One step: (B, H) input and (B, I, N) state -> (B, H) output and (B, I, N) next state."""
         u = self.in_proj(x)  # (B, I)
         dt, b, c = self.x_proj(u).split([self.rank, self.states, self.states], -1)  # (B, R), (B, N), (B, N)
-        delta = F.softplus(self.dt_proj(dt))  # (B, I)
-        decay = torch.exp(delta[..., None] * -torch.exp(self.A_log))  # (B, I, N)
-        h = decay * h + (delta * u)[..., None] * b[:, None, :]  # (B, I, N)
+        decay, write = discretise(F.softplus(self.dt_proj(dt)), self.A_log, b, u)  # (B, I, N) each
+        h = decay * h + write
         y = torch.einsum("bin,bn->bi", h, c) + self.D * u  # (B, I)
         return self.out_proj(y), h
 

@@ -389,6 +389,77 @@ def paint_widget(x: np.ndarray, start: np.ndarray, strength: float = 4.0) -> VBo
     return widgets.VBox([widgets.HBox([grid, tools], layout=widgets.Layout(flex_flow="row wrap")), picture])
 
 
+def core_counts(hidden: int, states: int, expand: int) -> dict[str, int]:
+    """Weights of a recurrent core, by the paper's formulas and in the modules of PyTorch and of this package.
+
+    Parameters
+    ----------
+    hidden, states, expand : int
+        H, N and r.
+
+    Returns
+    -------
+    dict of str to int
+    """
+    import torch
+    from torch import nn
+
+    from uvlm_mini.baselines.mamba import MambaBlock
+    from uvlm_mini.paper import lstm_count, ssm_count
+    from uvlm_mini.ssm import SelectiveSSM
+
+    with torch.device("meta"):  # shapes alone: nothing is drawn and no memory is taken
+        made = {
+            "LSTM, nn.LSTMCell": nn.LSTMCell(hidden, hidden),
+            "SSM, SelectiveSSM": SelectiveSSM(hidden, expand, states),
+            "SSM with gate and convolution, MambaBlock": MambaBlock(hidden, expand, states),
+        }
+    formulas = {
+        "LSTM, 8 H²": lstm_count(hidden),
+        "SSM, 2 r H² + 3 H N": ssm_count(hidden, states, expand),
+    }
+    return formulas | {name: sum(p.numel() for p in module.parameters()) for name, module in made.items()}
+
+
+def count_widget(hidden: int = 160, states: int = 16, expand: int = 2) -> VBox:
+    """Sliders for H, N and r, over a table of what each core then weighs.
+
+    Parameters
+    ----------
+    hidden, states, expand : int
+        Where the sliders start.
+
+    Returns
+    -------
+    ipywidgets.VBox
+    """
+    import ipywidgets as widgets
+
+    wide = widgets.Layout(width="24em")
+    sliders = [
+        widgets.IntSlider(value=hidden, min=16, max=1024, step=16, description="H", layout=wide),
+        widgets.SelectionSlider(options=[1, 4, 8, 16, 32, 64, 128, 256], value=states, description="N", layout=wide),
+        widgets.IntSlider(value=expand, min=1, max=4, description="r", layout=wide),
+    ]
+    says = widgets.HTML()
+
+    def draw(_: object = None) -> None:
+        counts = core_counts(*(slider.value for slider in sliders))
+        lstm = counts["LSTM, 8 H²"]
+        rows = "".join(
+            f"<tr><td style='padding-right:1em'>{name}</td><td style='text-align:right;padding-right:1em'>{n:,}</td>"
+            f"<td style='text-align:right'>{n / lstm:.2f}</td></tr>"
+            for name, n in counts.items()
+        )
+        head = "<th style='text-align:left'>core</th><th style='padding-right:1em'>weights</th><th>of 8 H²</th>"
+        says.value = f"<table><tr>{head}</tr>{rows}</table>"
+
+    for slider in sliders:
+        slider.observe(draw, names="value")
+    draw()
+    return widgets.VBox([*sliders, says])
+
+
 # --------------------------------------------------------------------------------------------------------------------
 # captions
 
