@@ -41,6 +41,7 @@ SOURCES = [
     "uvlm_mini/decoder.py",
     "uvlm_mini/modulation.py",
     "uvlm_mini/metrics.py",
+    "uvlm_mini/ssm.py",
 ]
 KEPT = record.ROOT / "runs" / "captions"
 CROWDED = {3: 1.0, 4: 1.0, 5: 1.0}

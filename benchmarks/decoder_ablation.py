@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from benchmarks import captions, record, table
 from benchmarks.captions import KEPT, MINI, STAGE_1, parameters, pictures
@@ -44,39 +45,31 @@ SE = [f"{a} encoder, {b} decoder" for a in ("plain", "SE") for b in ("plain", "g
 ROWS = [*PARTS, *INSTEAD, *SE]
 
 
-class Ungated(AttSSM):
-    """AttSSM without channel modulation."""
+class Less(AttSSM):
+    """AttSSM without channel modulation, and without the bias map too if so asked."""
 
-    def __init__(self, config: AttSSMConfig, words: int) -> None:
+    def __init__(self, config: AttSSMConfig, words: int, spatial: bool) -> None:
         super().__init__(config, words)
-        self.gcdm.gate_x = self.gcdm.gate_y = nn.Identity()  # type: ignore[assignment]
+        gcdm, none = self.gcdm, nn.Identity()
+        self.spatial = spatial
+        gcdm.gate_x = gcdm.gate_q = none  # type: ignore[assignment]
+        if not spatial:
+            gcdm.signal_x = gcdm.signal_q = gcdm.point = self.ask = none  # type: ignore[assignment]
 
-    def look(self, context: Context, state: State) -> Tensor:
-        """Modulated by the bias map alone, and pooled: (B, 2C)."""
-        x = nn.functional.hardswish(context.x + self.gcdm.bias(context.signal, state.y))
-        return torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)
-
-
-class Fused(AttSSM):
-    """AttSSM without any modulation: the fused features, pooled."""
-
-    def __init__(self, config: AttSSMConfig, words: int) -> None:
-        super().__init__(config, words)
-        self.gcdm.signal_x = self.gcdm.signal_y = self.gcdm.gate_x = self.gcdm.gate_y = nn.Identity()  # type: ignore[assignment]
-
-    def look(self, context: Context, state: State) -> Tensor:
-        """(B, 2C), the same at every step."""
-        return torch.cat([context.x.mean((2, 3)), context.x.amax((2, 3))], 1)
+    def look(self, context: Context, state: State, query: Tensor) -> Tensor:
+        """The fused features with or without a bias map, pooled: (B, 2C)."""
+        bias = self.gcdm.bias(context.signal, query) if self.spatial else context.x.new_zeros(1, 1, 1, 1)
+        x = context.x + bias
+        return torch.cat([F.hardswish(x).mean((2, 3)), x.amax((2, 3)) - bias.amax((2, 3))], 1)
 
 
 def build(row: str, words: int) -> Decoder:
     """The decoder of a row."""
     if row in PARTS:
         return DynamicAttSSM(MINI, words, **PARTS[row])
-    if row == "fusion alone":
-        return Fused(MINI, words)
-    ungated = row == "fusion and spatial modulation" or row.endswith("plain decoder")
-    return Ungated(MINI, words) if ungated else AttSSM(MINI, words)
+    if row == "AttSSM" or row.endswith("gated decoder"):
+        return AttSSM(MINI, words)
+    return Less(MINI, words, spatial=row != "fusion alone")
 
 
 def eyes(kind: str, seed: int) -> Path:

@@ -5,7 +5,7 @@ python -m benchmarks.decoder_cost          about two minutes
 Multiply-adds and elementwise results are counted by a dispatcher that sees every operation of the real modules; bytes
 are those of the weights that a step reads; time is that of PyTorch, one picture, one thread, float32. AttSSM stands
 beside the LSTM with Bahdanau attention, whose keys are computed once a picture, and once more with keys that are
-computed at every step anew. Chapter 5 will read the result.
+computed at every step anew. Chapter 5 reads the result.
 """
 
 from __future__ import annotations
@@ -113,23 +113,27 @@ def parts(decoder: Decoder) -> tuple[dict[str, Callable[[], Any]], dict[str, lis
     weights: dict[str, list[nn.Module]] = {"output": [decoder.embedding]}
     if isinstance(decoder, AttSSM):
         g = decoder.gcdm
-        seen = decoder.look(context, state)
+
+        def look() -> Tensor:
+            return decoder.look(context, state, state.y + decoder.ask(word))
+
+        seen = look()
 
         def core() -> Tensor:
-            u = decoder.join(torch.cat([word, decoder.project(seen)], 1))
+            u = F.hardswish(decoder.join(torch.cat([word, decoder.project(seen)], 1)))
             return decoder.norm_out(u + decoder.ssm.step(decoder.norm(u), state.h)[0])
 
-        calls |= {"look": lambda: decoder.look(context, state), "core": core}
-        weights["look"] = [g.signal_y, g.gate_y]
+        calls |= {"look": look, "core": core}
+        weights["look"] = [decoder.ask, g.signal_q, g.point, g.gate_q]
         weights["core"] = [decoder.project, decoder.join, decoder.norm, decoder.ssm, decoder.norm_out]
     elif isinstance(decoder, BahdanauLSTM):
 
-        def look(keys: Tensor) -> Tensor:
+        def attend(keys: Tensor) -> Tensor:
             return torch.sigmoid(decoder.gate(state.h)) * decoder.attention(context.x, keys, state.h)
 
-        both = torch.cat([word, look(context.keys)], 1)
-        calls |= {"look": lambda: look(context.keys), "core": lambda: decoder.lstm(both, tuple(state))}
-        calls["look, keys anew"] = lambda: look(decoder.attention.key(context.x))
+        both = torch.cat([word, attend(context.keys)], 1)
+        calls |= {"look": lambda: attend(context.keys), "core": lambda: decoder.lstm(both, tuple(state))}
+        calls["look, keys anew"] = lambda: attend(decoder.attention.key(context.x))
         weights["look"] = [decoder.attention.query, decoder.attention.score, decoder.gate]
         weights["look, keys anew"] = [decoder.attention, decoder.gate]
         weights["core"] = [decoder.lstm]

@@ -3,14 +3,16 @@
 python -m benchmarks.gcdm_readings          about 40 minutes on two idle cores; may be stopped and run again
 
 The paper calls the SSM's hidden state the context prior. That leaves open what becomes of it: its vector, the same
-at every place; its N states a channel as a map of sqrt(N) x sqrt(N); or vector and picture joined at every place. Each
-is trained with a plain addition before the pooling and with an H-Swish in between, by as many steps on the features of
-the same frozen encoder. Chapter 5 will read the result.
+at every place; its N states a channel as a map of sqrt(N) x sqrt(N); or vector and picture joined at every place.
+Each is trained with a plain addition before the mean and with an H-Swish in between, by as many steps on the features
+of the same frozen encoder. Then come what AttSSM adds, one thing at a time: a maximum beside the mean, one map for all
+channels, the map's height taken off again. The last row takes the word out of the query. Chapter 5 reads the result.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -27,18 +29,33 @@ from uvlm_mini.modulation import adapt
 SOURCES = [*captions.SOURCES, "benchmarks/gcdm_readings.py"]
 SEEDS = [0, 1, 2]
 
-# prior, H-Swish after the addition, maximum beside the mean
-READINGS: dict[str, tuple[str | None, bool, bool]] = {
-    "no modulation": (None, False, False),
-    "vector": ("vector", False, False),
-    "vector, H-Swish": ("vector", True, False),
-    "state as a map": ("map", False, False),
-    "state as a map, H-Swish": ("map", True, False),
-    "joined": ("joined", False, False),
-    "joined, H-Swish": ("joined", True, False),
-    "no modulation, maximum": (None, False, True),
-    "vector, H-Swish, maximum": ("vector", True, True),
-    "joined, H-Swish, maximum": ("joined", True, True),  # AttSSM
+
+@dataclass(frozen=True)
+class Choice:
+    """One reading."""
+
+    prior: str | None  # None, "vector", "map" or "joined"
+    bend: bool = True  # an H-Swish between addition and mean
+    maximum: bool = False  # a maximum beside the mean
+    single: bool = False  # one bias map for all channels
+    level: bool = False  # the map's own maximum taken off the maximum
+    word: bool = True  # the word in the query
+
+
+READINGS: dict[str, Choice] = {
+    "no modulation": Choice(None, bend=False),
+    "vector": Choice("vector", bend=False),
+    "vector, H-Swish": Choice("vector"),
+    "state as a map": Choice("map", bend=False),
+    "state as a map, H-Swish": Choice("map"),
+    "joined": Choice("joined", bend=False),
+    "joined, H-Swish": Choice("joined"),
+    "joined, one map, H-Swish": Choice("joined", single=True),
+    "no modulation, maximum": Choice(None, maximum=True),
+    "joined, maximum": Choice("joined", maximum=True),
+    "joined, one map, maximum": Choice("joined", maximum=True, single=True),
+    "AttSSM": Choice("joined", maximum=True, single=True, level=True),
+    "AttSSM, asked without the word": Choice("joined", maximum=True, single=True, level=True, word=False),
 }
 
 
@@ -48,60 +65,66 @@ class Reading(AttSSM):
     Parameters
     ----------
     config, words : as AttSSM.
-    prior : None, "vector", "map" or "joined".
-    bend : an H-Swish after the addition.
-    maximum : the maximum over the places beside the mean.
+    choice : the reading.
 
     Raises
     ------
     ValueError : a map of a number of states that is not a square.
     """
 
-    def __init__(self, config: AttSSMConfig, words: int, prior: str | None, bend: bool, maximum: bool) -> None:
+    def __init__(self, config: AttSSMConfig, words: int, choice: Choice) -> None:
         super().__init__(config, words)
         c, inner = config.features, config.expand * config.hidden
-        self.prior, self.bend, self.maximum = prior, bend, maximum
-        self.root = round(config.states**0.5)
-        if prior == "map" and self.root**2 != config.states:
+        self.choice, self.root = choice, round(config.states**0.5)
+        if choice.prior == "map" and self.root**2 != config.states:
             raise ValueError(
                 f"A state of {config.states} numbers a channel is no square map; give a square such as "
                 f"{self.root**2}, or another prior."
             )
-        if prior != "joined":
-            self.gcdm.signal_x = self.gcdm.gate_x = nn.Identity()  # type: ignore[assignment]
-        if prior in (None, "map"):
-            self.gcdm.signal_y = self.gcdm.gate_y = nn.Identity()  # type: ignore[assignment]
-        if prior == "map":
+        gcdm, none = self.gcdm, nn.Identity()
+        if choice.prior != "joined":
+            gcdm.signal_x = gcdm.gate_x = none  # type: ignore[assignment]
+        if choice.prior in (None, "map"):
+            gcdm.signal_q = gcdm.gate_q = self.ask = none  # type: ignore[assignment]
+        if not choice.word:
+            self.ask = none  # type: ignore[assignment]
+        if not choice.single:
+            gcdm.point = none  # type: ignore[assignment]
+        if choice.prior == "map":
             self.scale = nn.RMSNorm(inner)  # over the channels of a place: an unbounded prior diverges
             self.signal_h, self.gate_h = nn.Conv2d(inner, c, 1), nn.Linear(inner, c)
-        self.project = nn.Linear((1 + maximum) * c, config.hidden)
+        self.project = nn.Linear((1 + choice.maximum) * c, config.hidden)
 
-    def steer(self, context: Context, state: State) -> tuple[Tensor, Tensor]:
-        """Bias (B, C, h, w), or (B, C, 1, 1) where it is the same at every place, and (B, C) gate."""
-        gcdm, y = self.gcdm, state.y
-        if self.prior == "joined":
-            return gcdm.bias(context.signal, y), torch.sigmoid(context.gate + gcdm.gate_y(y))
-        if self.prior == "vector":
-            return F.hardswish(gcdm.signal_y(y))[:, :, None, None], torch.sigmoid(gcdm.gate_y(y))
+    def steer(self, context: Context, state: State, query: Tensor) -> tuple[Tensor, Tensor]:
+        """Bias (B, C, h, w), or with ones where it is the same at every place or channel, and (B, C) gate."""
+        gcdm = self.gcdm
+        if not self.choice.word:
+            query = state.y
+        if self.choice.prior == "joined":
+            return gcdm.bias(context.signal, query), torch.sigmoid(context.gate + gcdm.gate_q(query))
+        if self.choice.prior == "vector":
+            return F.hardswish(gcdm.signal_q(query))[:, :, None, None], torch.sigmoid(gcdm.gate_q(query))
         places = self.scale(state.h.mT).mT.unflatten(2, (self.root, self.root))  # (B, I, sqrt N, sqrt N)
         bias = adapt(F.hardswish(self.signal_h(places)), context.x.shape[-1])
         return bias, torch.sigmoid(self.gate_h(places.mean((2, 3))))
 
-    def look(self, context: Context, state: State) -> Tensor:
+    def look(self, context: Context, state: State, query: Tensor) -> Tensor:
         """Modulated and pooled, (B, C) or (B, 2C)."""
         x, gate = context.x, torch.ones(())
-        if self.prior is not None:
-            bias, gate = self.steer(context, state)
+        bias = x.new_zeros(1, 1, 1, 1)
+        if self.choice.prior is not None:
+            bias, gate = self.steer(context, state, query)
             x = x + bias
-        if self.bend:
-            x = F.hardswish(x)
-        seen = x.mean((2, 3)) * gate
-        return torch.cat([seen, x.amax((2, 3)) * gate], 1) if self.maximum else seen
+        seen = (F.hardswish(x) if self.choice.bend else x).mean((2, 3)) * gate
+        if not self.choice.maximum:
+            return seen
+        most = x.amax((2, 3)) - bias.amax((2, 3)) if self.choice.level else x.amax((2, 3))
+        return torch.cat([seen, most * gate], 1)
 
 
 def build(row: str, words: int) -> Reading:
     """The decoder of a row."""
-    return Reading(MINI, words, *READINGS[row])
+    return Reading(MINI, words, READINGS[row])
 
 
 @torch.inference_mode()

@@ -48,7 +48,7 @@ def test_teacher_forcing_is_stepping(decoder, features, tokens):
 
 
 def test_a_step_is_its_formula(decoder, features, tokens):
-    """u joins the word with what GCDM sees; y = LN(u + SSM(LN(u))), and y is what GCDM is asked with next."""
+    """GCDM is asked with the last y and the word; u joins the word with what it sees; y = LN(u + SSM(LN(u)))."""
 
     def linear(layer: torch.nn.Linear, v: torch.Tensor) -> torch.Tensor:
         return v @ layer.weight.T + layer.bias
@@ -56,9 +56,11 @@ def test_a_step_is_its_formula(decoder, features, tokens):
     context = decoder.prepare(features)
     state = decoder.start(context)
     for t in range(7):
-        seen = decoder.gcdm(context.x, (context.signal, context.gate), state.y)
         word = decoder.embedding.weight[tokens[:, t]]
+        query = state.y + word @ decoder.ask.weight.T
+        seen = decoder.gcdm(context.x, (context.signal, context.gate), query)
         u = linear(decoder.join, torch.cat([word, linear(decoder.project, seen)], 1))
+        u = u * (u + 3).clamp(0, 6) / 6
         core, h = decoder.ssm.step(F.layer_norm(u, (10,), decoder.norm.weight, decoder.norm.bias), state.h)
         y = F.layer_norm(u + core, (10,), decoder.norm_out.weight, decoder.norm_out.bias)
         logits, state = decoder.step(tokens[:, t], context, state)

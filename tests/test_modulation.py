@@ -86,52 +86,77 @@ def test_the_bias_is_not_bounded():
 # GCDM
 
 
-def gcdm_by_hand(gcdm: GCDM, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Bias, nonlinearity, gate, mean and maximum of one picture, with a loop over positions."""
+def gcdm_by_hand(gcdm: GCDM, x: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """Bias map, mean and maximum, gate of one picture, with a loop over positions."""
     own = {name: p.detach().numpy() for name, p in gcdm.named_parameters()}
     channels, side = x.shape[0], x.shape[-1]
-    steer = own["signal_y.weight"] @ y
-    spatial = np.zeros_like(x)
+    steer = own["signal_q.weight"] @ q
+    bias = np.zeros((side, side))
     for i in range(side):
         for j in range(side):
             signal = own["signal_x.weight"][:, :, 0, 0] @ x[:, i, j] + own["signal_x.bias"] + steer
-            spatial[:, i, j] = [hard_swish(x[c, i, j] + hard_swish(signal[c])) for c in range(channels)]
-    overall = np.array([x[c].mean() for c in range(channels)])
-    logit = own["gate_x.weight"] @ overall + own["gate_x.bias"] + own["gate_y.weight"] @ y
-    gate = np.array([1 / (1 + math.exp(-v)) for v in logit])
-    mean = [gate[c] * spatial[c].mean() for c in range(channels)]
-    most = [gate[c] * spatial[c].max() for c in range(channels)]
+            bias[i, j] = sum(own["point.weight"][0, c, 0, 0] * hard_swish(signal[c]) for c in range(channels))
+    logit = own["gate_x.weight"] @ [x[c].mean() for c in range(channels)] + own["gate_x.bias"]
+    gate = [1 / (1 + math.exp(-v)) for v in logit + own["gate_q.weight"] @ q]
+    mean = [gate[c] * np.mean([hard_swish(v) for v in (x[c] + bias).flat]) for c in range(channels)]
+    most = [gate[c] * ((x[c] + bias).max() - bias.max()) for c in range(channels)]
     return np.array(mean + most)
 
 
 def test_gcdm_is_its_formula():
     """Against NumPy: what `prepare` computes once a picture and what a step adds make up the formula."""
     gcdm = GCDM(6, 4).double()
-    x, y = 2 * torch.randn(3, 4, 5, 5).double(), 2 * torch.randn(3, 6).double()
-    found = gcdm(x, gcdm.prepare(x), y).detach().numpy()
+    x, q = 2 * torch.randn(3, 4, 5, 5).double(), 2 * torch.randn(3, 6).double()
+    found = gcdm(x, gcdm.prepare(x), q).detach().numpy()
     for b in range(3):
-        np.testing.assert_allclose(found[b], gcdm_by_hand(gcdm, x[b].numpy(), y[b].numpy()), atol=1e-12)
+        np.testing.assert_allclose(found[b], gcdm_by_hand(gcdm, x[b].numpy(), q[b].numpy()), atol=1e-12)
 
 
 def test_the_joined_prior_falls_apart():
-    """A pointwise convolution of h joined with x equals W_y h + W_x x: nothing is lost by preparing W_x x."""
+    """A pointwise convolution of q joined with x equals W_q q + W_x x: nothing is lost by preparing W_x x."""
     gcdm = GCDM(6, 4).double()
-    x, y = torch.randn(3, 4, 5, 5).double(), torch.randn(3, 6).double()
-    joined = torch.cat([x, y[:, :, None, None].expand(-1, -1, 5, 5)], 1)
-    weight = torch.cat([gcdm.signal_x.weight, gcdm.signal_y.weight[:, :, None, None]], 1)
-    whole = F.hardswish(F.conv2d(joined, weight, gcdm.signal_x.bias))
-    torch.testing.assert_close(gcdm.bias(gcdm.prepare(x)[0], y), whole, rtol=1e-12, atol=1e-12)
+    x, q = torch.randn(3, 4, 5, 5).double(), torch.randn(3, 6).double()
+    joined = torch.cat([x, q[:, :, None, None].expand(-1, -1, 5, 5)], 1)
+    weight = torch.cat([gcdm.signal_x.weight, gcdm.signal_q.weight[:, :, None, None]], 1)
+    whole = F.conv2d(F.hardswish(F.conv2d(joined, weight, gcdm.signal_x.bias)), gcdm.point.weight)
+    torch.testing.assert_close(gcdm.bias(gcdm.prepare(x)[0], q), whole, rtol=1e-12, atol=1e-12)
 
 
 def test_a_bias_before_a_linear_pooling_cannot_attend():
     """Wherever the bias map points, a mean over x + bias is the same; GCDM's pooling tells the places apart."""
     gcdm = GCDM(6, 4).double()
-    x, y = 2 * torch.randn(1, 4, 8, 8).double(), torch.randn(1, 6).double()
+    x, q = 2 * torch.randn(1, 4, 8, 8).double(), torch.randn(1, 6).double()
     signal, gate = gcdm.prepare(x)
     elsewhere = signal.flip(2, 3)
-    here, there = (x + gcdm.bias(s, y) for s in (signal, elsewhere))
+    here, there = (x + gcdm.bias(s, q) for s in (signal, elsewhere))
     assert (here - there).abs().max() > 0.5
     torch.testing.assert_close(here.mean((2, 3)), there.mean((2, 3)), rtol=1e-12, atol=1e-12)
-    difference = gcdm(x, (signal, gate), y) - gcdm(x, (elsewhere, gate), y)
+    difference = gcdm(x, (signal, gate), q) - gcdm(x, (elsewhere, gate), q)
     assert difference[:, :4].abs().max() > 0.01  # the mean over positions
     assert difference[:, 4:].abs().max() > 0.01  # and the maximum
+
+
+def test_a_steep_bias_map_chooses_one_position():
+    """Where the map is steep, the maximum gives the features of its highest position, however high that is; softmax
+    attention over the same map tends to the same."""
+    gcdm = GCDM(6, 4).double()
+    x, q = torch.randn(2, 4, 5, 5).double(), torch.randn(2, 6).double()
+    gcdm.point.weight.data *= 1e4
+    signal, gate = gcdm.prepare(x)
+    bias = gcdm.bias(signal, q)
+    place = bias.flatten(2).argmax(2)  # (B, 1)
+    chosen = x.flatten(2).gather(2, place[:, None].expand(-1, 4, -1))[..., 0]
+    most = gcdm(x, (signal, gate), q)[:, 4:] / torch.sigmoid(gate + gcdm.gate_q(q))
+    torch.testing.assert_close(most, chosen, rtol=0, atol=1e-9)
+    attended = torch.einsum("bl,bcl->bc", bias.flatten(1).softmax(1), x.flatten(2))
+    torch.testing.assert_close(attended, chosen, rtol=0, atol=1e-9)
+
+
+def test_a_constant_in_the_bias_does_not_reach_the_maximum():
+    """What lifts all positions alike chooses none: it cancels."""
+    gcdm = GCDM(6, 4).double()
+    x, q = torch.randn(2, 4, 5, 5).double(), torch.randn(2, 6).double()
+    before = gcdm(x, gcdm.prepare(x), q)[:, 4:]
+    plain = gcdm.bias
+    gcdm.bias = lambda signal, q: plain(signal, q) + 7.0  # type: ignore[method-assign]
+    torch.testing.assert_close(gcdm(x, gcdm.prepare(x), q)[:, 4:], before, rtol=1e-12, atol=1e-12)

@@ -1,15 +1,19 @@
 """What figures and widgets are made of is right, and widgets follow the hand."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
-from uvlm_mini import viz
+from tests.conftest import TINY
+from uvlm_mini import search, viz
 from uvlm_mini.baselines.mamba import MambaBlock
 from uvlm_mini.datasets.scenes import scene
+from uvlm_mini.datasets.vocab import Vocabulary
+from uvlm_mini.model import UVLM, to_tensor
 from uvlm_mini.modulation import adapt
 from uvlm_mini.ssm import SelectiveSSM
 
@@ -195,3 +199,86 @@ def test_count_widget_follows_its_sliders() -> None:
     hidden.value, states.value, expand.value = 512, 64, 4
     for count in viz.core_counts(512, 64, 4).values():
         assert f">{count:,}<" in says.value and f">{count / (8 * 512**2):.2f}<" in says.value
+
+
+def test_dots_draws_every_run() -> None:
+    """Each name stands beside its own runs, the first at the top, with a line at their mean."""
+    import matplotlib.pyplot as plt
+
+    rows = {"above": [1.0, 2.0, 6.0], "below": [0.5, 0.5, 0.5]}
+    fig = viz.dots(rows, "score")
+    axis = fig.axes[0]
+    names = {label.get_text(): place for label, place in zip(axis.get_yticklabels(), axis.get_yticks(), strict=True)}
+    assert names["above"] > names["below"]
+    for name, runs in rows.items():
+        mine = [line for line in axis.lines if np.mean(line.get_ydata()) == names[name]]
+        assert [list(line.get_xdata()) for line in mine if line.get_marker() == "o"] == [runs]
+        assert [np.mean(runs)] * 2 in [list(line.get_xdata()) for line in mine]
+    plt.close(fig)
+
+
+WORDS = ["a", "red", "cat", "blue", "dog"]
+
+
+@pytest.fixture
+def captioner() -> UVLM:
+    """A small model in eval mode, with weights that make its maps differ from step to step."""
+    config = replace(TINY, encoder=replace(TINY.encoder, image=64), longest=6)
+    model = UVLM(config, Vocabulary(WORDS)).eval()
+    torch.nn.init.normal_(model.decoder.embedding.weight)
+    torch.nn.init.normal_(model.decoder.fusion.place, std=3)
+    torch.nn.init.normal_(model.decoder.gcdm.point.weight, std=3)
+    return model
+
+
+def test_looks_follow_greedy_search(captioner: UVLM) -> None:
+    """Left alone, the steps say what greedy search says."""
+    picture = scene("val", 3).draw()
+    steps = viz.looks(captioner, picture)
+    found = search.greedy(captioner.decoder, captioner.encoder(to_tensor(picture)[None]), captioner.config.longest)[0]
+    said = [step.said for step in steps if step.said != "<eos>"]
+    assert " ".join(said[: captioner.config.longest]) == captioner.vocabulary.decode(found.tokens)
+    assert [step.heard for step in steps] == ["<bos>", *(step.said for step in steps[:-1])]
+
+
+def test_looks_show_what_gcdm_reads(captioner: UVLM) -> None:
+    """Along a given caption, the maps are those that the step itself uses."""
+    picture = scene("val", 3).draw()
+    steps = viz.looks(captioner, picture, "a red cat")
+    assert [step.said for step in steps] == ["a", "red", "cat", "<eos>"]
+    decoder = captioner.decoder
+    with torch.inference_mode():
+        context = captioner.encode(to_tensor(picture)[None])
+        state = decoder.start(context)
+        for step, number in zip(steps, captioner.vocabulary.encode("a red cat"), strict=False):
+            token = torch.tensor([number])
+            query = state.y + decoder.ask(decoder.embedding(token))
+            seen = decoder.look(context, state, query)[0].unflatten(0, (2, -1))[1]
+            bias = torch.from_numpy(step.bias)
+            gate = torch.sigmoid(context.gate + decoder.gcdm.gate_q(query))[0]
+            most = (context.x[0] + bias).flatten(1).max(1)
+            torch.testing.assert_close(seen, gate * (most.values - bias.max()))
+            for place, share in enumerate(step.read.flat):
+                assert share == pytest.approx(float((most.indices == place).double().mean()))
+            _, state = decoder.step(token, context, state)
+    assert not np.allclose(steps[0].bias, steps[1].bias)
+
+
+def test_look_widget_follows_scene_and_step(captioner: UVLM) -> None:
+    """The slider has a place for each step, the text marks the word, and the picture changes with both."""
+    import matplotlib.pyplot as plt
+
+    scenes = {"one": scene("val", 3), "other": scene("val", 4)}
+    widget = viz.look_widget(captioner, scenes)
+    (where, slider), says, picture = widget.children[0].children, *widget.children[1:]
+    for name, of in scenes.items():
+        where.value = name
+        steps = viz.looks(captioner, of.draw())
+        assert slider.max == len(steps)
+        seen = set()
+        for place in range(1, len(steps) + 1):
+            slider.value = place
+            seen.add(picture.value)
+            assert repr(steps[place - 1].said.strip("<>")) in says.value
+        assert len(seen) > 1
+    assert plt.get_fignums() == []

@@ -118,7 +118,7 @@ def _preset(
         layer_scale=1e-1,
         out=out,
     )
-    decoder = AttSSMConfig(out, encoder.side, channels=384, hidden=512, states=16, dt_rank=32, dropout=0.3)
+    decoder = AttSSMConfig(out, encoder.side, channels=320, hidden=512, states=16, dt_rank=32, dropout=0.3)
     return UVLMConfig(encoder, decoder, longest)
 
 

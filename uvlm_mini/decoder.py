@@ -1,10 +1,11 @@
-"""AttSSM: at every step GCDM looks at the picture with the last output, and a selective SSM takes the next step.
+"""AttSSM: at every step GCDM looks at the picture with a query, and a selective SSM takes the next step.
 
-    word t-1 --> embedding --.
-                              join --> SSM --> y_t --> logits = E y_t
-    features --> GCDM(y_t-1) -'                |
-                   ^                           |
-                   '---------------------------'
+    word t-1 --> embedding e -+------------.
+                              |             join --> SSM --> y_t --> logits = E y_t
+                              v            |                  |
+    features ---------> GCDM(y_t-1 + W e) -'                  |
+                              ^                               |
+                              '-------------------------------'
 
 The embedding matrix E is also the output matrix (weight tying). Chapter 5 builds it.
 """
@@ -124,7 +125,7 @@ class State(NamedTuple):
     """What a step hands to the next."""
 
     h: Tensor  # (B, I, N) state of the SSM
-    y: Tensor  # (B, H) last output, the query of GCDM
+    y: Tensor  # (B, H) last output
 
 
 class MultiScaleFusion(nn.Module):
@@ -165,6 +166,7 @@ class AttSSM(Decoder):
         self.config = config
         c, h = config.channels or config.features, config.hidden
         self.fusion = MultiScaleFusion(config.features, c, config.side)
+        self.ask = nn.Linear(h, h, bias=False)
         self.gcdm = GCDM(h, c)
         self.project = nn.Linear(2 * c, h)
         self.join = nn.Linear(2 * h, h)
@@ -182,15 +184,16 @@ class AttSSM(Decoder):
         batch = len(context.x)
         return State(self.ssm.start(batch), context.x.new_zeros(batch, self.config.hidden))
 
-    def look(self, context: Context, state: State) -> Tensor:
-        """What is seen of the picture in this state, (B, 2C)."""
-        return self.gcdm(context.x, (context.signal, context.gate), state.y)
+    def look(self, context: Context, state: State, query: Tensor) -> Tensor:
+        """What is seen of the picture, (B, 2C), by a (B, H) query."""
+        return self.gcdm(context.x, (context.signal, context.gate), query)
 
     def advance(self, token: Tensor, context: Context, state: State) -> tuple[Tensor, State]:
         """As `step`, without the output matrix: (B, H) output and the next state."""
-        seen = self.project(self.look(context, state))  # (B, H)
-        both = torch.cat([self.drop(self.embedding(token)), seen], 1)  # (B, 2H)
-        u = self.join(both)  # (B, H)
+        word = self.drop(self.embedding(token))  # (B, H)
+        query = state.y + self.ask(word)  # what was meant, and which word was chosen for it
+        seen = self.project(self.look(context, state, query))  # (B, H)
+        u = F.hardswish(self.join(torch.cat([word, seen], 1)))  # (B, H)
         y, h = self.ssm.step(self.norm(u), state.h)
         y = self.norm_out(u + self.drop(y))
         return y, State(h, y)

@@ -89,38 +89,43 @@ class GSM(nn.Module):
 class GCDM(nn.Module):
     """Global Context Dynamic Modulation: the decoder's spatial and channel modulation, pooled to one vector.
 
-    The prior is the decoder's last output y joined with the picture at every position (h + x). Its pointwise
-    convolution falls apart into W_y y + W_x x, and W_x x is computed once a picture (`prepare`). A bias that is
-    added before a linear pooling cannot attend - the pool would see only its mean - so an H-Swish follows the
-    addition. Mean and maximum are pooled: objects fill few of the positions.
+    The prior is a query q joined with the picture at every position (h + x). Its pointwise convolution falls apart into
+    W_q q + W_x x, and W_x x is computed once a picture (`prepare`). A second one makes a single map of it, one number a
+    position for all channels: a bias that lifts a whole position over the others. A bias that is added before a mean
+    cannot attend - the mean would see only the bias's own mean - so a maximum is pooled beside it, and there lifting is
+    choosing: max(x + b) - max(b) is softmax attention with its sums become maxima and its products sums.
 
-    The paper's x_spatial = x + signal(prior) and x_final = sigmoid(conv(GAP(prior))) * x_spatial.
+    The paper's x_spatial = x + signal(prior) and x_final = sigmoid(conv(GAP(prior))) * x_spatial. Chapter 5 compares
+    the readings that it leaves open.
 
     Parameters
     ----------
-    hidden : width H of the decoder's output.
+    query : width Q of the query.
     channels : channels C of the features.
     """
 
-    def __init__(self, hidden: int, channels: int) -> None:
+    def __init__(self, query: int, channels: int) -> None:
         super().__init__()
         self.signal_x = nn.Conv2d(channels, channels, 1)
-        self.signal_y = nn.Linear(hidden, channels, bias=False)
+        self.signal_q = nn.Linear(query, channels, bias=False)
+        self.point = nn.Conv2d(channels, 1, 1, bias=False)
         self.gate_x = nn.Linear(channels, channels)
-        self.gate_y = nn.Linear(hidden, channels, bias=False)
+        self.gate_q = nn.Linear(query, channels, bias=False)
 
     def prepare(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """What the picture alone decides: (B, C, h, w) and (B, C) parts of the bias and of the gate."""
         return self.signal_x(x), self.gate_x(x.mean((2, 3)))
 
-    def bias(self, signal: Tensor, y: Tensor) -> Tensor:
-        """The bias map of a step: (B, C, h, w) prepared signal and (B, H) decoder output -> (B, C, h, w)."""
-        return F.hardswish(signal + self.signal_y(y)[:, :, None, None])
+    def bias(self, signal: Tensor, q: Tensor) -> Tensor:
+        """The bias map of a step: (B, C, h, w) prepared signal and (B, Q) query -> (B, 1, h, w)."""
+        return self.point(F.hardswish(signal + self.signal_q(q)[:, :, None, None]))
 
-    def forward(self, x: Tensor, prepared: tuple[Tensor, Tensor], y: Tensor) -> Tensor:
-        """(B, C, h, w) features, what `prepare` gave, and (B, H) decoder output -> (B, 2C) modulated and pooled."""
+    def forward(self, x: Tensor, prepared: tuple[Tensor, Tensor], q: Tensor) -> Tensor:
+        """(B, C, h, w) features, what `prepare` gave, and (B, Q) query -> (B, 2C) modulated and pooled."""
         signal, gate = prepared
-        spatial = F.hardswish(x + self.bias(signal, y))  # (B, C, h, w)
-        channel = torch.sigmoid(gate + self.gate_y(y))  # (B, C)
-        pooled = torch.stack([spatial.mean((2, 3)), spatial.amax((2, 3))], 1)  # (B, 2, C)
-        return (pooled * channel[:, None]).flatten(1)  # (B, 2C)
+        bias = self.bias(signal, q)  # (B, 1, h, w)
+        spatial = x + bias  # (B, C, h, w)
+        mean = F.hardswish(spatial).mean((2, 3))  # (B, C)
+        most = spatial.amax((2, 3)) - bias.amax((2, 3))  # (B, C) the features where the bias is highest
+        channel = torch.sigmoid(gate + self.gate_q(q))  # (B, C)
+        return (torch.stack([mean, most], 1) * channel[:, None]).flatten(1)  # (B, 2C)

@@ -10,7 +10,7 @@ matplotlib and ipywidgets are imported where they are used.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -274,6 +274,33 @@ def intervals(rows: Mapping[str, tuple[float, float]], xlabel: str) -> Figure:
     return fig
 
 
+def dots(rows: Mapping[str, Sequence[float]], xlabel: str) -> Figure:
+    """Draw a dot for every run of every row, one row below the other, and a short line at the row's mean.
+
+    Parameters
+    ----------
+    rows : mapping of str to runs
+        The first stands at the top.
+    xlabel : str
+
+    Returns
+    -------
+    Figure
+    """
+    import matplotlib.pyplot as plt
+
+    fig, axis = plt.subplots(figsize=(WIDTH, 0.3 * len(rows) + 0.7))
+    places = np.arange(len(rows))[::-1]
+    for place, runs in zip(places, rows.values(), strict=True):
+        axis.axhline(place, color="#DDDDDD", linewidth=0.8, zorder=0)
+        axis.plot(runs, [place] * len(runs), "o", color=PALETTE[0], markersize=5, alpha=0.8)
+        axis.plot([np.mean(runs)] * 2, [place - 0.35, place + 0.35], color=PALETTE[1])
+    axis.set_yticks(places, list(rows))
+    axis.tick_params(axis="y", length=0)
+    axis.set(xlabel=xlabel, ylim=(-0.6, len(rows) - 0.4))
+    return fig
+
+
 def to_png(fig: Figure) -> bytes:
     """The figure as a PNG, for an Image widget; the figure is closed, so that no cell shows it by itself."""
     import io
@@ -530,6 +557,102 @@ def beam_widget(model: UVLM, picture: np.ndarray, width: int = 3) -> VBox:
     slider.observe(draw, names="value")
     draw()
     return widgets.VBox([slider, says])
+
+
+class Look(NamedTuple):
+    """One step of a caption: the word before, where GCDM looks with it, and the word that follows."""
+
+    heard: str
+    bias: np.ndarray  # (h, w) the bias map
+    read: np.ndarray  # (h, w) share of the channels whose maximum was found at each place
+    said: str
+
+
+def looks(model: UVLM, picture: np.ndarray, caption: str | None = None) -> list[Look]:
+    """Where the decoder looks at every step of a caption.
+
+    Parameters
+    ----------
+    model : UVLM
+        In eval mode.
+    picture : (S, S, 3) uint8
+    caption : str, optional
+        The caption to follow; None: the model's own, by greedy search.
+
+    Returns
+    -------
+    A Look for every word and for the end.
+    """
+    import torch
+
+    from uvlm_mini.datasets.vocab import BOS, EOS, PAD
+    from uvlm_mini.model import to_tensor
+
+    decoder, words = model.decoder, model.vocabulary.words
+    follow = None if caption is None else model.vocabulary.encode(caption, model.config.longest)
+    found: list[Look] = []
+    with torch.inference_mode():
+        context = model.encode(to_tensor(picture)[None])
+        state, token = decoder.start(context), torch.tensor([BOS])
+        for step in range(model.config.longest + 1):
+            query = state.y + decoder.ask(decoder.embedding(token))
+            bias = decoder.gcdm.bias(context.signal, query)[0, 0]  # (h, w)
+            places = (context.x[0] + bias).flatten(1).argmax(1)  # (C,)
+            read = torch.bincount(places, minlength=bias.numel()).view(bias.shape) / len(places)
+            logits, state = decoder.step(token, context, state)
+            logits[:, [PAD, BOS]] = -torch.inf
+            said = logits.argmax(1) if follow is None else torch.tensor([follow[step + 1]])
+            found.append(Look(words[int(token)], bias.numpy(), read.numpy(), words[int(said)]))
+            token = said
+            if token == EOS:
+                break
+    return found
+
+
+def look_widget(model: UVLM, scenes: Mapping[str, Scene]) -> VBox:
+    """A list of scenes and a slider over the words of the caption: where the decoder looks as it goes on from each.
+
+    Parameters
+    ----------
+    model : UVLM
+        In eval mode.
+    scenes : mapping of str to Scene
+        The names stand in the list.
+
+    Returns
+    -------
+    ipywidgets.VBox
+    """
+    import ipywidgets as widgets
+
+    found = {name: looks(model, scene.draw()) for name, scene in scenes.items()}
+    first = next(iter(scenes))
+    where = widgets.Dropdown(options=list(scenes), value=first, description="scene")
+    slider = widgets.IntSlider(
+        value=min(3, len(found[first])), min=1, max=len(found[first]), description="step",
+        layout=widgets.Layout(width="24em"))  # fmt: skip
+    says = widgets.HTML()
+    picture = widgets.Image(format="png", layout=widgets.Layout(width="100%", max_width="700px"))
+
+    def draw(_: object = None) -> None:
+        steps = found[where.value]
+        look = steps[slider.value - 1]
+        caption = [f"<b>{s.said}</b>" if s is look else s.said for s in steps[:-1]]
+        after = "the first word" if slider.value == 1 else f"<b>{look.heard}</b>"
+        says.value = f"{' '.join(caption)}<br>seen before {look.said.strip('<>')!r}, asked with {after}"
+        row = [scenes[where.value].draw(256), look.bias - look.bias.mean(), look.read]
+        titles = ["picture", "bias map", "where the maxima come from"]
+        end = max(float(abs(s.bias - s.bias.mean()).max()) for s in steps)  # one scale for all steps
+        picture.value = to_png(panels([row], titles, signed=[1], label="share of channels", top=0.5, end=end))
+
+    def change(_: object) -> None:
+        slider.max = len(found[where.value])
+        draw()
+
+    where.observe(change, names="value")
+    slider.observe(draw, names="value")
+    draw()
+    return widgets.VBox([widgets.HBox([where, slider], layout=widgets.Layout(flex_flow="row wrap")), says, picture])
 
 
 def composer(model: UVLM) -> VBox:

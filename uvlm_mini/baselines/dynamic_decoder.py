@@ -1,6 +1,6 @@
 """The decoder that the paper's Table 6 begins with: it looks at the picture through a dynamic convolution.
 
-    K_t      kernel of a step, mixed from m learned ones by what was said last     (B, C, C, 1, 1)
+    K_t      kernel of a step, mixed from m learned ones by AttSSM's query         (B, C, C, 1, 1)
     seen     mean and maximum of H-Swish(K_t * x) over the positions               (B, 2C)
 
 The other parts of AttSSM can be put in one after the other: multi-scale fusion, the bias map, the gate. How the paper
@@ -38,17 +38,16 @@ class DynamicAttSSM(AttSSM):
         if not fusion:
             self.fusion = nn.Identity()  # type: ignore[assignment]
         if not spatial:
-            self.gcdm.signal_x = self.gcdm.signal_y = nn.Identity()  # type: ignore[assignment]
+            self.gcdm.signal_x = self.gcdm.signal_q = self.gcdm.point = nn.Identity()  # type: ignore[assignment]
         if not channel:
-            self.gcdm.gate_x = self.gcdm.gate_y = nn.Identity()  # type: ignore[assignment]
+            self.gcdm.gate_x = self.gcdm.gate_q = nn.Identity()  # type: ignore[assignment]
 
-    def look(self, context: Context, state: State) -> Tensor:
-        """What is seen of the picture in this state, (B, 2C)."""
-        x = self.dynamic(context.x, state.y[:, :, None, None])  # (B, C, h, w)
-        if self.spatial:
-            x = x + self.gcdm.bias(context.signal, state.y)
-        x = F.hardswish(x)
-        seen = torch.stack([x.mean((2, 3)), x.amax((2, 3))], 1)  # (B, 2, C)
+    def look(self, context: Context, state: State, query: Tensor) -> Tensor:
+        """What is seen of the picture, (B, 2C), by a (B, H) query."""
+        x = self.dynamic(context.x, query[:, :, None, None])  # (B, C, h, w)
+        bias = self.gcdm.bias(context.signal, query) if self.spatial else x.new_zeros(1, 1, 1, 1)
+        x = x + bias
+        seen = torch.stack([F.hardswish(x).mean((2, 3)), x.amax((2, 3)) - bias.amax((2, 3))], 1)  # (B, 2, C)
         if self.channel:
-            seen = seen * torch.sigmoid(context.gate + self.gcdm.gate_y(state.y))[:, None]
+            seen = seen * torch.sigmoid(context.gate + self.gcdm.gate_q(query))[:, None]
         return seen.flatten(1)
