@@ -27,7 +27,7 @@ from uvlm_mini.datasets.vocab import PAD, Vocabulary
 from uvlm_mini.decoder import Decoder
 from uvlm_mini.encoder import OverMod
 from uvlm_mini.metrics import cider, truthfulness
-from uvlm_mini.model import UVLM, to_tensor
+from uvlm_mini.model import UVLM, read_tensors, to_tensor
 from uvlm_mini.paths import data_path
 from uvlm_mini.train.loop import Trainer
 from uvlm_mini.train.shared import decay_groups, schedule
@@ -89,7 +89,10 @@ def vocabulary() -> Vocabulary:
 
 
 def encoder(config: OverModConfig, folder: Path, seed: int, sets: tuple[CaptionSet, ...], stage: Stage) -> OverMod:
-    """An encoder after stage 1 alone, from `folder` if it stands there; a stopped training goes on."""
+    """An encoder after stage 1 alone, from `folder` if it stands there; a stopped training goes on.
+
+    Of the file the encoder alone is read: its decoder has not been trained, and may be of another version.
+    """
     weights = folder / "weights.safetensors"
     if not weights.exists():
         whole = PRESETS["mini"].to_dict() | {"encoder": vars(config)}
@@ -97,7 +100,11 @@ def encoder(config: OverModConfig, folder: Path, seed: int, sets: tuple[CaptionS
             type(PRESETS["mini"]).from_dict(whole), (stage,), joined(*sets), pictures("usual", "val"), folder, seed
         )
         trainer.run()
-    return UVLM.load(weights).encoder
+    eyes, tensors = OverMod(config), read_tensors(weights)[0]
+    eyes.load_state_dict(
+        {name.removeprefix("encoder."): one for name, one in tensors.items() if name.startswith("encoder.")}
+    )
+    return eyes.eval()
 
 
 @torch.inference_mode()
