@@ -39,6 +39,7 @@ from uvlm_mini.reparam import fuse
 SOURCES = [
     "benchmarks/decoder_cost.py",
     "uvlm_mini/baselines/bahdanau.py",
+    "uvlm_mini/baselines/lstm.py",
     "uvlm_mini/config.py",
     "uvlm_mini/decoder.py",
     "uvlm_mini/encoder.py",
@@ -121,7 +122,7 @@ def parts(decoder: Decoder) -> tuple[dict[str, Callable[[], Any]], dict[str, lis
     context = decoder.prepare(x)
     state = decoder.start(context)
     token, y = torch.zeros(1, dtype=torch.long), torch.randn(1, PAPER.hidden)
-    word = decoder.embedding(token)
+    word = decoder.word(token)
     calls: dict[str, Callable[[], Any]] = {"output": lambda: F.linear(y, decoder.embedding.weight)}
     weights: dict[str, list[nn.Module]] = {"output": [decoder.embedding]}
     if isinstance(decoder, AttSSM):

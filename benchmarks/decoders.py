@@ -22,6 +22,7 @@ from benchmarks import captions, record, table
 from benchmarks.captions import LONGEST, MINI, parameters
 from uvlm_mini.baselines.bahdanau import Attention, BahdanauLSTM
 from uvlm_mini.baselines.dynamic_decoder import DynamicAttSSM
+from uvlm_mini.baselines.lstm import lstm_cell
 from uvlm_mini.baselines.nic import NIC
 from uvlm_mini.baselines.transformer import TransformerDecoder
 from uvlm_mini.baselines.updown import UpDown
@@ -36,6 +37,7 @@ SOURCES = [
     "uvlm_mini/baselines/bahdanau.py",
     "uvlm_mini/baselines/dynamic_conv.py",
     "uvlm_mini/baselines/dynamic_decoder.py",
+    "uvlm_mini/baselines/lstm.py",
     "uvlm_mini/baselines/nic.py",
     "uvlm_mini/baselines/transformer.py",
     "uvlm_mini/baselines/updown.py",
@@ -54,7 +56,7 @@ class LSTMCore(nn.Module):
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
-        self.cell = nn.LSTMCell(hidden, hidden)
+        self.cell = lstm_cell(hidden, hidden)
 
     def start(self, batch: int) -> Tensor:
         """The empty state."""
@@ -157,7 +159,7 @@ def maps_of(decoder: Decoder, token: Tensor, context: Any, state: Any) -> dict[s
     if isinstance(decoder, BahdanauLSTM):
         weights = decoder.attention.weights(context.keys, state.h)
     elif isinstance(decoder, AttSSM) and not isinstance(decoder, DynamicAttSSM):
-        query = state.y + decoder.ask(decoder.embedding(token))
+        query = state.y + decoder.ask(decoder.word(token))
         if isinstance(decoder, Framed) and decoder.attention is not None:
             weights = decoder.attention.weights(context.signal, query)
         else:

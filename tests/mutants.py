@@ -197,9 +197,23 @@ MUTANTS = (
     Mutant(
         "the picture is shown to NIC again",
         "uvlm_mini/baselines/nic.py",
-        "self.lstm(self.drop(self.embedding(token)), tuple(state))",
-        "self.lstm(self.drop(self.embedding(token)) + context.v, tuple(state))",
+        "self.lstm(self.word(token), tuple(state))",
+        "self.lstm(self.word(token) + context.v, tuple(state))",
         "tests/test_baselines.py",
+    ),
+    Mutant(
+        "a forget gate starts half closed",
+        "uvlm_mini/baselines/lstm.py",
+        "cell.bias_ih[hidden : 2 * hidden] = 1.0",
+        "cell.bias_ih[hidden : 2 * hidden] = 0.0",
+        "tests/test_baselines.py",
+    ),
+    Mutant(
+        "a word is heard as small as it is said",
+        "uvlm_mini/decoder.py",
+        "return self.drop(self.embedding(token)) * self.embedding.embedding_dim**0.5",
+        "return self.drop(self.embedding(token))",
+        "tests/test_decoder.py",
     ),
     Mutant(
         "the transformer forgets a word",

@@ -252,7 +252,7 @@ def test_looks_show_what_gcdm_reads(captioner: UVLM) -> None:
         state = decoder.start(context)
         for step, number in zip(steps, captioner.vocabulary.encode("a red cat"), strict=False):
             token = torch.tensor([number])
-            query = state.y + decoder.ask(decoder.embedding(token))
+            query = state.y + decoder.ask(decoder.word(token))
             seen = decoder.look(context, state, query)[0].unflatten(0, (2, -1))[1]
             bias = torch.from_numpy(step.bias)
             gate = torch.sigmoid(context.gate + decoder.gcdm.gate_q(query))[0]

@@ -237,7 +237,7 @@ BUILT: tuple[Peer, ...] = (
     Peer(
         "Transformer decoder",
         "vaswani2017attention",
-        ("Gather", "Add", "LayerNormalization", "Gemm", "Split", "Squeeze", "Reshape", "Transpose", "Unsqueeze",
+        ("Gather", "Mul", "Add", "LayerNormalization", "Gemm", "Split", "Squeeze", "Reshape", "Transpose", "Unsqueeze",
          "Concat", "MatMul", "Div", "Softmax", "HardSwish"),
         ("MatMul",),
         _TRACED,

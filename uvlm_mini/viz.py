@@ -595,7 +595,7 @@ def looks(model: UVLM, picture: np.ndarray, caption: str | None = None) -> list[
         context = model.encode(to_tensor(picture)[None])
         state, token = decoder.start(context), torch.tensor([BOS])
         for step in range(model.config.longest + 1):
-            query = state.y + decoder.ask(decoder.embedding(token))
+            query = state.y + decoder.ask(decoder.word(token))
             bias = decoder.gcdm.bias(context.signal, query)[0, 0]  # (h, w)
             places = (context.x[0] + bias).flatten(1).argmax(1)  # (C,)
             read = torch.bincount(places, minlength=bias.numel()).view(bias.shape) / len(places)
