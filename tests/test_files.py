@@ -16,10 +16,10 @@ from uvlm_mini.datasets.scenes import scene
 from uvlm_mini.pictures import read_picture
 
 
-def draw_jpegs(folder: Path, n: int = 10) -> list[str]:
+def draw_jpegs(folder: Path, n: int = 10, first: int = 0) -> list[str]:
     """Scenes as JPEG files, wider than high; one of them grey, one CMYK, and one that lies on its side, by its EXIF."""
     folder.mkdir(parents=True, exist_ok=True)
-    names = [f"COCO_{folder.name}_{i:012d}.jpg" for i in range(n)]
+    names = [f"COCO_{folder.name}_{first + i:012d}.jpg" for i in range(n)]
     for i, name in enumerate(names):
         drawn = Image.fromarray(np.pad(scene("train", i).draw(96), ((0, 0), (20, 12), (0, 0)), "edge"))
         exif = Image.Exif()

@@ -85,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--limit", type=int, help="take only the first pictures of the split")
     p.add_argument("--beam", type=int, default=3, help="beam width (default 3)")
     p.add_argument("--no-java", action="store_true", help="leave METEOR and SPICE out")
+    p.set_defaults(memory=0.0)  # every picture is read once
     _data_arguments(p)
 
     p = command("train", _train, "train", "Train a captioner from nothing, or resume what was stopped.")
@@ -92,6 +93,13 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--out", default="runs/mini", help="folder of checkpoint, log and weights (default runs/mini)")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--limit", type=int, help="take only the first training pictures")
+    p.add_argument(
+        "--memory",
+        type=float,
+        default=4.0,
+        metavar="GB",
+        help="pictures that take more than this are not kept in memory but read when they are needed (default 4)",
+    )
     _data_arguments(p)
 
     p = command("pretrain", _pretrain, "train", "Train the encoder on ImageNet-1K (stage 1), or resume.", LAUNCH)
@@ -121,8 +129,27 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _data_arguments(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--data", metavar="JSON", help="captions in Karpathy's format instead of the embedded scenes")
-    p.add_argument("--images", metavar="FOLDER", help="the folder of its pictures (default: where the JSON is)")
+    p.add_argument(
+        "--data",
+        nargs="+",
+        metavar="JSON",
+        help="captions instead of the embedded scenes: one JSON in Karpathy's format, such as dataset_coco.json, or "
+        "COCO's own files, such as captions_train2014.json captions_val2014.json, with --lists",
+    )
+    p.add_argument(
+        "--lists",
+        nargs="+",
+        default=[],
+        metavar="TXT",
+        help="for COCO's own files: text files named as Karpathy's, karpathy_train_images.txt and likewise val and "
+        "test, with one picture a line, its file's name or its id or both",
+    )
+    p.add_argument(
+        "--images",
+        nargs="+",
+        metavar="PLACE",
+        help="folders or zip archives of the pictures; train2014.zip may stay packed (default: where the JSON is)",
+    )
 
 
 def _load(weights: str | None) -> UVLM:
@@ -134,13 +161,12 @@ def _load(weights: str | None) -> UVLM:
 
 def _captioned(arguments: argparse.Namespace, split: str, side: int, limit: int | None) -> CaptionSet:
     """A split of the embedded scenes, or of the file that was given."""
-    from itertools import islice
-
-    from .datasets import coco, scenes
+    from .datasets import coco, files, scenes
 
     if arguments.data:
-        folder = arguments.images or Path(arguments.data).parent
-        return coco.CaptionSet.gather(islice(coco.read_karpathy(arguments.data, folder, split, side), limit))
+        entries = coco.read_captions(arguments.data, arguments.lists).split(split)[:limit]
+        images = files.Images(arguments.images or [Path(arguments.data[0]).parent])
+        return coco.open_set(entries, images, side, len(entries) * 3 * side**2 > 1e9 * arguments.memory)
     if side != scenes.SIDE:
         raise ValueError(
             f"The embedded scenes are drawn at {scenes.SIDE} pixels, this model takes {side}; give --data."
