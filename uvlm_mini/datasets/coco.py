@@ -300,7 +300,7 @@ def open_set(entries: Sequence[Entry], images: Images, side: int, lazily: bool =
     if not entries:
         raise ValueError("There is no picture in this set; check the split and the folder.")
     pictures = PictureFiles(files, side)
-    scenes = [None] * len(entries)
+    scenes: list[Any] = [None] * len(entries)
     if any(entry.graph for entry in entries):
         from .scenes import Scene
 
@@ -364,5 +364,9 @@ def write_results(path: str | Path, ids: Sequence[int], captions: Sequence[str])
 
 def _write_json(path: Path, content: Any) -> None:
     beside = path.with_name(path.name + ".part")
-    beside.write_text(json.dumps(content), encoding="utf-8")
-    beside.replace(path)
+    try:
+        beside.write_text(json.dumps(content), encoding="utf-8")
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
