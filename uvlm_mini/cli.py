@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .config import UVLMConfig
     from .datasets.coco import CaptionSet, Sample
+    from .datasets.imagenet import Report
     from .model import UVLM
 
 WEIGHTS = "uvlm_mini.safetensors"
@@ -88,8 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     p.set_defaults(memory=0.0)  # every picture is read once
     _data_arguments(p)
 
-    p = command("train", _train, "train", "Train a captioner from nothing, or resume what was stopped.")
+    p = command("train", _train, "train", "Train a captioner, or resume what was stopped.")
     p.add_argument("--recipe", default="mini", help="mini (the shipped weights) or class (two minutes)")
+    p.add_argument("--preset", default="mini", help="t, s, b or mini (default mini)")
     p.add_argument("--out", default="runs/mini", help="folder of checkpoint, log and weights (default runs/mini)")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--limit", type=int, help="take only the first training pictures")
@@ -98,9 +101,12 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=4.0,
         metavar="GB",
-        help="pictures that take more than this are not kept in memory but read when they are needed (default 4)",
+        help="pictures that take more than this are not kept in memory but read when they are needed, and features of "
+        "a frozen encoder that take more go to a float16 file in the run's folder (default 4)",
     )
     _data_arguments(p)
+    p.add_argument("--check", action="store_true", help="train nothing: count, compare with COCO, find broken files")
+    p.add_argument("--decode", action="store_true", help="with --check: decode every picture, not only its header")
 
     p = command("pretrain", _pretrain, "train", "Train the encoder on ImageNet-1K (stage 1), or resume.", LAUNCH)
     p.add_argument("folder", metavar="FOLDER", help="has train/ and val/, each with one folder a class")
@@ -222,17 +228,56 @@ def _train(arguments: argparse.Namespace) -> int:
 
     if arguments.recipe not in RECIPES:
         raise ValueError(f"There is no recipe {arguments.recipe!r}; use one of {', '.join(RECIPES)}.")
-    config = preset("mini")
-    print("Drawing the pictures." if not arguments.data else "Reading the pictures.", file=sys.stderr)
-    train = _captioned(arguments, "train", config.encoder.image, arguments.limit or PICTURES[arguments.recipe])
+    if not arguments.memory >= 0:
+        raise ValueError(
+            f"--memory is a number of gigabytes, 0 or more, not {arguments.memory}; give how many may be used."
+        )
+    config = preset(arguments.preset)
+    if arguments.check:
+        return _check(arguments, config)
+    print("Drawing the pictures." if not arguments.data else "Looking for the pictures.", file=sys.stderr)
+    most = arguments.limit or PICTURES[arguments.recipe]
+    train = _captioned(arguments, "train", config.encoder.image, most)
     val = _captioned(arguments, "val", config.encoder.image, 500)
-    command = f"uvlm train --recipe {arguments.recipe} --seed {arguments.seed}"
-    trainer = Trainer(config, RECIPES[arguments.recipe], train, val, arguments.out, arguments.seed, command=command)
+    named = "" if arguments.preset == "mini" else f" --preset {arguments.preset}"
+    command = f"uvlm train --recipe {arguments.recipe}{named} --seed {arguments.seed}"
+    trainer = Trainer(
+        config, RECIPES[arguments.recipe], train, val, arguments.out, arguments.seed, command=command,
+        memory=arguments.memory,
+    )  # fmt: skip
     if trainer.progress.stage or trainer.progress.step:
         print(f"Resuming {trainer.checkpoint}.", file=sys.stderr)
     trainer.run()
     print(f"Weights: {trainer.folder / 'weights.safetensors'}")
     return 0
+
+
+def _check(arguments: argparse.Namespace, config: UVLMConfig) -> int:
+    """Look at the data of a training without training."""
+    from tqdm import tqdm
+
+    from .datasets.coco_check import check
+
+    if not arguments.data:
+        raise ValueError("The embedded scenes need no check; give the captions to look at with --data.")
+    places = arguments.images or [Path(arguments.data[0]).parent]
+    side, numbers = config.encoder.image, config.encoder.out * config.encoder.side**2
+    with tqdm(desc="reading", unit="file", file=sys.stderr) as bar:
+        report = check(
+            arguments.data, arguments.lists, places, side, numbers, config.longest, arguments.memory, arguments.out,
+            arguments.decode, bar.update,
+        )  # fmt: skip
+    return _tell(report)
+
+
+def _tell(report: Report) -> int:
+    """Print what a check has found; returns the exit status."""
+    print("\n".join(report.lines))
+    for problem in report.problems[:20]:
+        print(f"uvlm: {problem}", file=sys.stderr)
+    if len(report.problems) > 20:
+        print(f"uvlm: There are {len(report.problems) - 20} problems more.", file=sys.stderr)
+    return 2 if report.problems else 0
 
 
 def _pretrain(arguments: argparse.Namespace) -> int:
@@ -247,12 +292,7 @@ def _pretrain(arguments: argparse.Namespace) -> int:
 
         with tqdm(desc="reading", unit="file", file=sys.stderr) as bar:
             report = check(arguments.folder, arguments.decode, bar.update)
-        print("\n".join(report.lines))
-        for problem in report.problems[:20]:
-            print(f"uvlm: {problem}", file=sys.stderr)
-        if len(report.problems) > 20:
-            print(f"uvlm: There are {len(report.problems) - 20} problems more.", file=sys.stderr)
-        return 2 if report.problems else 0
+        return _tell(report)
     config = preset(arguments.preset).encoder
     if arguments.pixels is not None:
         config = replace(config, image=arguments.pixels)
