@@ -87,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--limit", type=int, help="take only the first pictures of the split")
     p.add_argument("--beam", type=int, default=3, help="beam width (default 3)")
     p.add_argument("--no-java", action="store_true", help="leave METEOR and SPICE out")
+    p.add_argument("--results", metavar="FILE", help="write the captions as COCO's caption server takes them")
     p.set_defaults(memory=0.0)  # every picture is read once
     _data_arguments(p)
 
@@ -210,12 +211,20 @@ def _caption(arguments: argparse.Namespace) -> int:
 def _evaluate(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
+    from .datasets.coco import write_results
     from .evaluate import evaluate, table
 
     model = _load(arguments.weights)
     data = _captioned(arguments, arguments.split, model.config.encoder.image, arguments.limit)
+    results = arguments.results and Path(arguments.results)
+    if results and data.ids is None:
+        raise ValueError("COCO's results file names pictures by their ids, which these lack; give COCO with --data.")
+    if results and not results.absolute().parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {results.parent} to write {results.name} into; make it first.")
     with tqdm(total=len(data), desc="captioning", unit="picture", file=sys.stderr) as bar:
         result = evaluate(model, data, arguments.beam, not arguments.no_java, bar.update)
+    if results:
+        write_results(results, data.ids or [], result.captions)
     print(f"{len(data)} pictures of {arguments.split}, beam {arguments.beam}")
     print(table(result))
     return 0
