@@ -36,7 +36,18 @@ several processes on CPUs (accelerate launch --cpu starts one only):
   ACCELERATE_USE_CPU=1 torchrun --nproc_per_node 2 -m uvlm_mini.cli pretrain FOLDER --preset t --out runs/imagenet
 
 The same command resumes what was stopped, on as many processes as you like. Stage 2 starts from weights.safetensors:
-see load_encoder in uvlm_mini/train/pretrain.py.
+see uvlm train --help.
+"""
+PAPER = """the paper's recipe, on COCO; first, whether all is there:
+  uvlm train --recipe paper --preset b --data dataset_coco.json --images train2014.zip val2014.zip --check
+
+then, from the encoder that `uvlm pretrain --preset b` has trained; the same command resumes what was stopped:
+  uvlm train --recipe paper --preset b --encoder runs/imagenet/weights.safetensors \\
+    --data dataset_coco.json --images train2014.zip val2014.zip --out runs/coco
+
+with COCO's own caption files instead of Karpathy's:
+    --data captions_train2014.json captions_val2014.json \\
+    --lists karpathy_train_images.txt karpathy_val_images.txt karpathy_test_images.txt
 """
 Run = Callable[[argparse.Namespace], int]
 
@@ -91,9 +102,10 @@ def _parser() -> argparse.ArgumentParser:
     p.set_defaults(memory=0.0)  # every picture is read once
     _data_arguments(p)
 
-    p = command("train", _train, "train", "Train a captioner, or resume what was stopped.")
-    p.add_argument("--recipe", default="mini", help="mini (the shipped weights) or class (two minutes)")
+    p = command("train", _train, "train", "Train a captioner, or resume what was stopped.", PAPER)
+    p.add_argument("--recipe", default="mini", help="mini (the shipped weights), class (two minutes) or paper (COCO)")
     p.add_argument("--preset", default="mini", help="t, s, b or mini (default mini)")
+    p.add_argument("--encoder", metavar="WEIGHTS", help="start from the encoder that `uvlm pretrain` has trained")
     p.add_argument("--out", default="runs/mini", help="folder of checkpoint, log and weights (default runs/mini)")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--limit", type=int, help="take only the first training pictures")
@@ -233,10 +245,12 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 def _train(arguments: argparse.Namespace) -> int:
     from .config import preset
     from .train.loop import Trainer
-    from .train.stages import PICTURES, RECIPES
+    from .train.pretrain import load_encoder
+    from .train.stages import PAPER, PICTURES, RECIPES
 
-    if arguments.recipe not in RECIPES:
-        raise ValueError(f"There is no recipe {arguments.recipe!r}; use one of {', '.join(RECIPES)}.")
+    recipes = {**RECIPES, "paper": PAPER}
+    if arguments.recipe not in recipes:
+        raise ValueError(f"There is no recipe {arguments.recipe!r}; use one of {', '.join(recipes)}.")
     if not arguments.memory >= 0:
         raise ValueError(
             f"--memory is a number of gigabytes, 0 or more, not {arguments.memory}; give how many may be used."
@@ -244,15 +258,21 @@ def _train(arguments: argparse.Namespace) -> int:
     config = preset(arguments.preset)
     if arguments.check:
         return _check(arguments, config)
+    if arguments.recipe == "paper" and not (arguments.encoder and arguments.data):
+        raise ValueError(
+            "Recipe paper starts from an encoder that `uvlm pretrain` has trained, and learns to caption photographs; "
+            "give its weights with --encoder, and the captions with --data."
+        )
+    encoder = load_encoder(arguments.encoder) if arguments.encoder else None
     print("Drawing the pictures." if not arguments.data else "Looking for the pictures.", file=sys.stderr)
-    most = arguments.limit or PICTURES[arguments.recipe]
+    most = arguments.limit or PICTURES.get(arguments.recipe)
     train = _captioned(arguments, "train", config.encoder.image, most)
-    val = _captioned(arguments, "val", config.encoder.image, 500)
+    val = _captioned(arguments, "val", config.encoder.image, 500 if arguments.recipe in RECIPES else None)
     named = "" if arguments.preset == "mini" else f" --preset {arguments.preset}"
     command = f"uvlm train --recipe {arguments.recipe}{named} --seed {arguments.seed}"
     trainer = Trainer(
-        config, RECIPES[arguments.recipe], train, val, arguments.out, arguments.seed, command=command,
-        memory=arguments.memory,
+        config, recipes[arguments.recipe], train, val, arguments.out, arguments.seed, command=command,
+        encoder=encoder, memory=arguments.memory,
     )  # fmt: skip
     if trainer.progress.stage or trainer.progress.step:
         print(f"Resuming {trainer.checkpoint}.", file=sys.stderr)
