@@ -20,8 +20,12 @@ from torch import Tensor, nn
 from .. import search
 from ..config import UVLMConfig
 from ..datasets.coco import CaptionSet
-from ..datasets.vocab import PAD, Vocabulary
+from ..datasets.files import expect
+from ..datasets.vocab import PAD, Vocabulary, encode_told
+from ..encoder import OverMod
 from ..model import UVLM, Familiarity, fit_weights, read_tensors, to_tensor, write_tensors
+from .features import FeatureFile, fingerprint, forget, remember
+from .pretrain import start_from
 from .shared import (
     add_line,
     by_part,
@@ -36,7 +40,7 @@ from .shared import (
 from .stages import SceneHeads, Stage, caption_loss, cells, loss_of, torch_batch
 
 SAVE_SECONDS = 60  # a kill costs a minute of work at most
-SHIFT = 2  # pixels that a training picture may be moved by, up, down, left and right
+SHIFT = 32  # a training picture may be moved by the 32nd part of its side: two pixels of 64, seven of 224
 
 
 @dataclass
@@ -60,10 +64,13 @@ class Trainer:
     seed : of weights, order and dropout.
     quiet : no progress bar.
     command : noted in the weights, so that they can be made again.
+    encoder : one to start from, such as `load_encoder` gives; else the encoder starts untrained.
+    memory : gigabytes that the features of a frozen encoder may take in memory; see `remember`.
 
     Raises
     ------
-    ValueError : the folder holds a run of another configuration, recipe, vocabulary or seed.
+    ValueError : the folder holds a run of another configuration, recipe, vocabulary, seed or encoder; or the encoder's
+        sizes are not the configuration's.
     """
 
     def __init__(
@@ -76,17 +83,22 @@ class Trainer:
         seed: int = 0,
         quiet: bool = False,
         command: str = "",
+        encoder: OverMod | None = None,
+        memory: float = 4.0,
     ) -> None:
         torch.manual_seed(seed)
         self.config, self.stages, self.data, self.val = config, stages, train, val
         self.folder, self.seed, self.quiet, self.command = Path(folder), seed, quiet, command
         self.vocabulary = Vocabulary.build(caption for captions in train.captions for caption in captions)
-        self.tokens = [[self.vocabulary.encode(c, config.longest) for c in cs] for cs in train.captions]
+        self.tokens = encode_told(self.vocabulary, train.captions, train.names, config.longest)
         self.model = UVLM(config, self.vocabulary)
+        if encoder is not None:
+            start_from(self.model.encoder, encoder)
         self.model.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # depthwise convolutions are faster so
         self.heads = SceneHeads(config.encoder.out, config.encoder.widths[3])
         self.targets: dict[str, np.ndarray] = {}
-        self.features: Tensor | None = None  # of every training picture, while the encoder is frozen
+        self.memory = memory
+        self.features: Tensor | FeatureFile | None = None  # of every training picture, while the encoder is frozen
         self.progress = Progress()
         self.identity = {
             "config": config.to_dict(),
@@ -94,6 +106,7 @@ class Trainer:
             "words": list(self.vocabulary.words),
             "seed": seed,
             "pictures": len(train),
+            "encoder": None if encoder is None else fingerprint(encoder),
         }
         self.optimizer = self._optimizer()
         self.stop = False
@@ -165,9 +178,11 @@ class Trainer:
         try:
             while self.progress.stage < len(self.stages):
                 self._run_stage(self.stages[self.progress.stage])
-                self.progress.stage, self.progress.step, self.features = self.progress.stage + 1, 0, None
+                done, self.features = self.features, None
+                self.progress.stage, self.progress.step = self.progress.stage + 1, 0
                 self.optimizer = self._optimizer()
                 self.save()
+                forget(done)
         finally:
             signal.signal(signal.SIGINT, old)
         self.model.eval()
@@ -200,6 +215,8 @@ class Trainer:
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             batch = self._batch(stage, plan[step % per_epoch], step)
+            if not stage.frozen and (step + 1) % per_epoch:
+                expect(self.data.pictures, plan[(step + 1) % per_epoch])
             loss = loss_of(stage, self.model, self.heads, batch)
             if not torch.isfinite(loss):
                 raise FloatingPointError(
@@ -249,17 +266,18 @@ class Trainer:
             assert self.features is not None
             batch["features"] = self.features[torch.from_numpy(rows)]
         else:
-            dy, dx = dice.integers(-SHIFT, SHIFT + 1, 2)
-            pictures = np.pad(self.data.pictures[rows], ((0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT), (0, 0)), "edge")
             side = self.config.encoder.image
-            pictures = pictures[:, SHIFT + dy : SHIFT + dy + side, SHIFT + dx : SHIFT + dx + side]
+            most = side // SHIFT
+            y, x = most + dice.integers(-most, most + 1, 2)
+            pictures = np.pad(self.data.pictures[rows], ((0, 0), (most, most), (most, most), (0, 0)), "edge")
+            pictures = pictures[:, y : y + side, x : x + side]
             batch["pictures"] = _tensor(pictures)
         if stage.name == "pretrain":
             return batch | torch_batch({name: value[rows] for name, value in self._targets().items()})
         lines = []
         for row in rows:
             several = self.tokens[row]
-            lines += [several[i] for i in dice.permutation(len(several))[: stage.captions]]
+            lines += [several[i] for i in np.resize(dice.permutation(len(several)), stage.captions)]
         longest = max(map(len, lines))
         tokens = np.full((len(lines), longest), PAD, np.int64)
         for line, into in zip(lines, tokens, strict=True):
@@ -284,22 +302,23 @@ class Trainer:
 
     def _remember_features(self) -> None:
         """Encode every training picture once; a frozen encoder would only give the same again."""
-        self.features = self._encode_all(self.data.pictures)
+        shape = (self.config.encoder.out, self.config.encoder.side, self.config.encoder.side)
+        path = self.folder / f"features_{self.stages[self.progress.stage].name}.float16"
+        self.features = remember(
+            lambda pictures: encode(self.model, pictures), self.model.encoder, self.data, shape, path, self.memory,
+            self.quiet, lambda: self.stop,
+        )  # fmt: skip
 
     def _familiarize(self) -> None:
         """Learn what ordinary pictures look like to the encoder, for the warning about others."""
         self.model.familiarity = Familiarity(self.config.encoder.widths[1])
+        vector = self.model.familiarity.vector
         with torch.inference_mode():
             train, val = (
-                torch.cat([self.model.encoder.overnet.early(_tensor(part)) for part in _parts(data.pictures[:4000])])
+                torch.cat([vector(self.model.encoder.overnet.early(_tensor(p))) for p in _parts(data.pictures[:4000])])
                 for data in (self.data, self.val)
             )
         self.model.familiarity.fit(train, val)
-
-    @torch.inference_mode()
-    def _encode_all(self, pictures: np.ndarray) -> Tensor:
-        """(n, C, h, w) features of all pictures."""
-        return torch.cat([encode(self.model, part) for part in _parts(pictures)]).clone()
 
     @torch.inference_mode()
     def validate(self, stage: Stage) -> dict[str, str]:

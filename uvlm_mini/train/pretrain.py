@@ -22,8 +22,10 @@ A GPU's own sums may come in another order from run to run.
 
 The result, weights.safetensors, holds the averaged weights, heads included. A captioner starts stage 2 from it:
 
+    uvlm train --recipe paper --preset t --encoder runs/imagenet/weights.safetensors --data ... --images ...
+
     model = UVLM(preset("t"), vocabulary)
-    model.encoder.load_state_dict(load_encoder("runs/imagenet/weights.safetensors").state_dict())
+    start_from(model.encoder, load_encoder("runs/imagenet/weights.safetensors"))
 
 Glossary: EMA is the exponential moving average of the weights; top-1 the share of pictures whose first guess is right.
 """
@@ -481,3 +483,20 @@ def load_classifier(path: str | Path) -> tuple[Classifier, list[str]]:
 def load_encoder(path: str | Path) -> OverMod:
     """The encoder alone, for stage 2."""
     return load_classifier(path)[0].encoder
+
+
+def start_from(encoder: OverMod, trained: OverMod) -> None:
+    """Give an encoder the weights of a trained one, which may have looked at larger or smaller pictures.
+
+    Raises
+    ------
+    ValueError : they are of other sizes.
+    """
+    ours, theirs = asdict(encoder.config), asdict(trained.config)
+    for name in ours:
+        if ours[name] != theirs[name] and name != "image":
+            raise ValueError(
+                f"The encoder to start from has {name} {theirs[name]}, and this model's has {ours[name]}; give the "
+                "--preset with which it was trained."
+            )
+    encoder.load_state_dict(trained.state_dict())

@@ -147,3 +147,15 @@ PICTURES = {"mini": 20_000, "class": 2_000}  # of the training split that a reci
 def torch_batch(values: dict[str, np.ndarray]) -> dict[str, Tensor]:
     """NumPy arrays to tensors."""
     return {name: torch.from_numpy(value) for name, value in values.items()}
+
+
+# The paper's recipe, on COCO. Its stage 1 is `uvlm pretrain`, whose encoder it starts from. The paper gives the stages
+# and their losses; every number here is ours, since it gives none of them.
+PAPER: tuple[Stage, ...] = (
+    # ours: the rate that captioners on COCO usually learn at with Adam (5e-4 in ImageCaptioning.pytorch); in each of
+    # the epochs every caption is seen, five a picture
+    Stage("decoder", epochs=15, rate=5e-4, batch=64, captions=5, clip=2.0),
+    # ours: the rate at which Show, Attend and Tell's PyTorch tutorial goes on with an encoder that is trained already
+    Stage("together", epochs=10, rate=1e-4, batch=32, captions=5, clip=2.0),
+    # HERE goes stage 4, self-critical training of the decoder on CIDEr-D, as soon as its stage exists
+)
