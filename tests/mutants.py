@@ -350,6 +350,27 @@ MUTANTS = (
         "tests/test_train.py",
     ),
     Mutant(
+        "repeated words pay",
+        "uvlm_mini/train/reward.py",
+        "np.minimum(h, r) * r",
+        "h * r",
+        "tests/test_reward.py",
+    ),
+    Mutant(
+        "the end does not pay",
+        "uvlm_mini/train/reward.py",
+        "(self.eos or word != EOS)",
+        "word != EOS",
+        "tests/test_reward.py",
+    ),
+    Mutant(
+        "an n-gram counts once a caption, not once a picture",
+        "uvlm_mini/train/reward.py",
+        "pairs = np.unique(index * len(many) + picture)",
+        "pairs = index * len(many) + picture",
+        "tests/test_reward.py",
+    ),
+    Mutant(
         "every process takes the same micro-batches",
         "uvlm_mini/datasets/imagenet.py",
         "micro_batches[self.process :: self.processes]",
