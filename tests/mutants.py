@@ -371,6 +371,20 @@ MUTANTS = (
         "tests/test_reward.py",
     ),
     Mutant(
+        "a caption is its own rival",
+        "uvlm_mini/train/scst.py",
+        "(rewards.sum(1, keepdim=True) - rewards) / (k - 1)",
+        "rewards.mean(1, keepdim=True)",
+        "tests/test_scst.py",
+    ),
+    Mutant(
+        "the end is not learned",
+        "uvlm_mini/train/scst.py",
+        "said = tokens[:, 1:] != PAD",
+        "said = (tokens[:, 1:] != PAD) & (tokens[:, 1:] != EOS)",
+        "tests/test_scst.py",
+    ),
+    Mutant(
         "every process takes the same micro-batches",
         "uvlm_mini/datasets/imagenet.py",
         "micro_batches[self.process :: self.processes]",
