@@ -345,8 +345,8 @@ MUTANTS = (
     Mutant(
         "frozen encoder keeps moving its statistics",
         "uvlm_mini/train/loop.py",
-        "        self.model.train()\n        if stage.frozen:\n            self.model.encoder.eval()\n            self._remember",
-        "        self.model.train()\n        if stage.frozen:\n            self._remember",
+        "        if stage.frozen:\n            self.model.encoder.eval()\n",
+        "",
         "tests/test_train.py",
     ),
     Mutant(
@@ -383,6 +383,13 @@ MUTANTS = (
         "said = tokens[:, 1:] != PAD",
         "said = (tokens[:, 1:] != PAD) & (tokens[:, 1:] != EOS)",
         "tests/test_scst.py",
+    ),
+    Mutant(
+        "captions are drawn anew after a stop",
+        "uvlm_mini/train/loop.py",
+        "[self.seed, self.progress.stage, step, 2]",
+        "None",
+        "tests/test_train.py",
     ),
     Mutant(
         "every process takes the same micro-batches",

@@ -92,6 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--out", default="runs/mini", help="folder of checkpoint, log and weights (default runs/mini)")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--limit", type=int, help="take only the first training pictures")
+    p.add_argument("--stage", default="all", help="all, or one of pretrain, decoder, together, scst (default all)")
+    p.add_argument("--weights", help="start from these weights, not from random ones")
+    p.add_argument("--rate", type=float, help="with --stage: its highest learning rate, instead of the recipe's")
     _data_arguments(p)
 
     p = command("pretrain", _pretrain, "train", "Train the encoder on ImageNet-1K (stage 1), or resume.", LAUNCH)
@@ -190,18 +193,34 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
+    from dataclasses import replace
+
     from .config import preset
     from .train.loop import Trainer
     from .train.stages import PICTURES, RECIPES
 
     if arguments.recipe not in RECIPES:
         raise ValueError(f"There is no recipe {arguments.recipe!r}; use one of {', '.join(RECIPES)}.")
+    stages = RECIPES[arguments.recipe]
+    only = None if arguments.stage == "all" else arguments.stage
+    if only and only not in [stage.name for stage in stages]:
+        raise ValueError(f"There is no stage {only!r}; use all, {', '.join(stage.name for stage in stages)}.")
+    if arguments.rate is not None:
+        if only is None:
+            raise ValueError("--rate is the rate of one stage; say which with --stage.")
+        stages = tuple(replace(stage, rate=arguments.rate) if stage.name == only else stage for stage in stages)
     config = preset("mini")
     print("Drawing the pictures." if not arguments.data else "Reading the pictures.", file=sys.stderr)
     train = _captioned(arguments, "train", config.encoder.image, arguments.limit or PICTURES[arguments.recipe])
     val = _captioned(arguments, "val", config.encoder.image, 500)
     command = f"uvlm train --recipe {arguments.recipe} --seed {arguments.seed}"
-    trainer = Trainer(config, RECIPES[arguments.recipe], train, val, arguments.out, arguments.seed, command=command)
+    for name, value in (("limit", arguments.limit), ("stage", only), ("weights", arguments.weights)):
+        command += f" --{name} {value}" if value else ""
+    command += f" --rate {arguments.rate}" if arguments.rate else ""
+    trainer = Trainer(
+        config, stages, train, val, arguments.out, arguments.seed,
+        command=command, only=only, weights=arguments.weights,
+    )  # fmt: skip
     if trainer.progress.stage or trainer.progress.step:
         print(f"Resuming {trainer.checkpoint}.", file=sys.stderr)
     trainer.run()

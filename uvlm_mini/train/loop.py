@@ -7,11 +7,14 @@ ends with the same weights as one that was not.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import time
+from collections import deque
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +25,8 @@ from ..config import UVLMConfig
 from ..datasets.coco import CaptionSet
 from ..datasets.vocab import PAD, Vocabulary
 from ..model import UVLM, Familiarity, fit_weights, read_tensors, to_tensor, write_tensors
+from .reward import CiderD
+from .scst import scst_loss
 from .shared import (
     add_line,
     by_part,
@@ -46,6 +51,8 @@ class Progress:
     stage: int = 0
     step: int = 0  # steps done in this stage
     seconds: float = 0.0  # of training in all, over every resumption
+    loss: float = 0.0  # sum over the steps of the epoch that is under way
+    reward: float = 0.0  # likewise, in stage 4
 
 
 class Trainer:
@@ -57,13 +64,16 @@ class Trainer:
     stages : what to run, in order.
     train, val : captioned pictures; the vocabulary is built from `train` alone.
     folder : checkpoint, log and weights go here; a checkpoint that stands there is resumed.
-    seed : of weights, order and dropout.
+    seed : of weights, order, dropout and drawn captions.
     quiet : no progress bar.
     command : noted in the weights, so that they can be made again.
+    only : the name of the one stage to run; the stages before it are done in the folder, or `weights` stand for them.
+    weights : a file of weights to start from instead of random ones, whose vocabulary is kept.
 
     Raises
     ------
-    ValueError : the folder holds a run of another configuration, recipe, vocabulary or seed.
+    ValueError : the folder holds a run of another configuration, recipe, vocabulary or seed, or one that is not ready
+        for the stage that was asked for; too few pictures for a batch.
     """
 
     def __init__(
@@ -76,24 +86,40 @@ class Trainer:
         seed: int = 0,
         quiet: bool = False,
         command: str = "",
+        only: str | None = None,
+        weights: str | Path | None = None,
     ) -> None:
+        names = [stage.name for stage in stages]
+        if only is not None and only not in names:
+            raise ValueError(f"This recipe has no stage {only!r}; use one of {', '.join(names)}.")
+        first = names.index(only) if only else 0
+        self.end = first + 1 if only else len(stages)  # the stage that is not run any more
         torch.manual_seed(seed)
         self.config, self.stages, self.data, self.val = config, stages, train, val
         self.folder, self.seed, self.quiet, self.command = Path(folder), seed, quiet, command
-        self.vocabulary = Vocabulary.build(caption for captions in train.captions for caption in captions)
+        start = UVLM.load(weights) if weights else None
+        if start is not None and start.config != config:
+            raise ValueError(f"{weights} holds a model of other sizes than this recipe's; give weights of this recipe.")
+        built = Vocabulary.build(caption for captions in train.captions for caption in captions)
+        self.vocabulary = start.vocabulary if start else built
         self.tokens = [[self.vocabulary.encode(c, config.longest) for c in cs] for cs in train.captions]
         self.model = UVLM(config, self.vocabulary)
+        if start is not None:
+            start.familiarity = None  # learned anew at the end
+            self.model.load_state_dict(start.state_dict())
         self.model.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # depthwise convolutions are faster so
         self.heads = SceneHeads(config.encoder.out, config.encoder.widths[3])
         self.targets: dict[str, np.ndarray] = {}
         self.features: Tensor | None = None  # of every training picture, while the encoder is frozen
-        self.progress = Progress()
+        self.reward: CiderD | None = None  # of stage 4
+        self.progress = Progress(stage=first if weights else 0)
         self.identity = {
             "config": config.to_dict(),
             "stages": [asdict(s) for s in stages],
             "words": list(self.vocabulary.words),
             "seed": seed,
             "pictures": len(train),
+            "start": hashlib.sha256(Path(weights).read_bytes()).hexdigest() if weights else "",
         }
         self.optimizer = self._optimizer()
         self.stop = False
@@ -104,6 +130,11 @@ class Trainer:
             self._resume()
         else:
             (self.folder / "log.csv").unlink(missing_ok=True)  # of a run that was killed before its first checkpoint
+        if only and self.progress.stage < first:
+            raise ValueError(
+                f"Stage {only} starts from trained weights, and {self.folder} is not there yet; give --weights, or run "
+                f"stage {names[self.progress.stage]} first."
+            )
 
     # -- what stands on disk ------------------------------------------------------------------------------------
 
@@ -150,6 +181,7 @@ class Trainer:
             "pretrain": nn.ModuleList([self.model.encoder, self.heads]),
             "decoder": self.model.decoder,
             "together": self.model,
+            "scst": self.model.decoder,
         }
         groups = decay_groups(parts[stage.name].named_parameters(), 0.02)
         return torch.optim.AdamW(groups, lr=stage.rate, betas=(0.9, 0.98))
@@ -163,9 +195,10 @@ class Trainer:
         self.folder.mkdir(parents=True, exist_ok=True)
         old = signal.signal(signal.SIGINT, self._ask_to_stop)
         try:
-            while self.progress.stage < len(self.stages):
+            while self.progress.stage < self.end:
                 self._run_stage(self.stages[self.progress.stage])
-                self.progress.stage, self.progress.step, self.features = self.progress.stage + 1, 0, None
+                self.progress.stage, self.progress.step = self.progress.stage + 1, 0
+                self.features = self.reward = None
                 self.optimizer = self._optimizer()
                 self.save()
         finally:
@@ -179,18 +212,27 @@ class Trainer:
     def _ask_to_stop(self, *_: object) -> None:
         self.stop = True
 
+    def _set_modes(self, stage: Stage) -> None:
+        """What is not trained computes as it will be used; so does the decoder where it draws its own captions."""
+        self.model.train()
+        if stage.frozen:
+            self.model.encoder.eval()
+        if stage.name == "scst":
+            self.model.decoder.eval()
+
     def _run_stage(self, stage: Stage) -> None:
         from tqdm import tqdm
 
         total = self.steps(stage)
         per_epoch = total // stage.epochs
         bar = tqdm(total=total, initial=self.progress.step, desc=stage.name, disable=self.quiet, unit="step")
-        self.model.train()
+        self._set_modes(stage)
         if stage.frozen:
-            self.model.encoder.eval()
             self._remember_features()
+        if stage.name == "scst":
+            self.reward = CiderD([[self.vocabulary.encode(c) for c in cs] for cs in self.data.captions], stage.eos)
         saved, tick = time.monotonic(), time.monotonic()
-        losses: list[float] = []
+        recent: deque[float] = deque(maxlen=50)
         plan: list[np.ndarray] = []
         while self.progress.step < total:
             step = self.progress.step
@@ -199,8 +241,8 @@ class Trainer:
             rate = stage.rate * schedule(step, total)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
-            batch = self._batch(stage, plan[step % per_epoch], step)
-            loss = loss_of(stage, self.model, self.heads, batch)
+            rows = plan[step % per_epoch]
+            loss, reward = self._loss(stage, rows, step)
             if not torch.isfinite(loss):
                 raise FloatingPointError(
                     f"The loss of stage {stage.name}, step {step} is {loss.item()}; the checkpoint before it is kept. "
@@ -211,19 +253,16 @@ class Trainer:
             nn.utils.clip_grad_norm_((p for g in self.optimizer.param_groups for p in g["params"]), stage.clip)
             self.optimizer.step()
             self.progress.step += 1
+            self.progress.loss += loss.item()
+            self.progress.reward += reward
             now = time.monotonic()
             self.progress.seconds, tick = self.progress.seconds + now - tick, now
-            losses.append(loss.item())
+            recent.append(reward if stage.name == "scst" else loss.item())
+            shown = {"reward" if stage.name == "scst" else "loss": f"{np.mean(recent):.3f}", "rate": f"{rate:.1e}"}
+            bar.set_postfix(shown, refresh=False)
             bar.update()
-            bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}", rate=f"{rate:.1e}")
             if self.progress.step % per_epoch == 0:
-                score = self.validate(stage)
-                self.log(
-                    stage=stage.name, step=self.progress.step, epoch=self.progress.step // per_epoch,
-                    rate=f"{rate:.3e}", loss=f"{np.mean(losses[-per_epoch:]):.4f}", **score,
-                    seconds=f"{self.progress.seconds:.0f}",
-                )  # fmt: skip
-                bar.write(f"{stage.name} epoch {self.progress.step // per_epoch}: {score}") if not self.quiet else None
+                self._end_epoch(stage, per_epoch, rate, bar)
                 tick = time.monotonic()
             if self.stop or time.monotonic() - saved > SAVE_SECONDS:
                 self.save()
@@ -234,6 +273,32 @@ class Trainer:
                     f"Stopped at step {self.progress.step} of stage {stage.name}; the same command resumes."
                 )
         bar.close()
+
+    def _loss(self, stage: Stage, rows: np.ndarray, step: int) -> tuple[Tensor, float]:
+        """The loss of one batch, and in stage 4 the mean reward of what was drawn."""
+        batch = self._batch(stage, rows, step)
+        if stage.name != "scst":
+            return loss_of(stage, self.model, self.heads, batch), 0.0
+        assert self.reward is not None
+        seed = int(np.random.default_rng([self.seed, self.progress.stage, step, 2]).integers(2**63))
+        return scst_loss(
+            self.model.decoder, batch["features"], rows.tolist(), self.reward, stage.samples, self.config.longest,
+            torch.Generator().manual_seed(seed), greedy=stage.baseline == "greedy",
+        )  # fmt: skip
+
+    def _end_epoch(self, stage: Stage, steps: int, rate: float, bar: Any) -> None:
+        """Validate and log."""
+        score = self.validate(stage)
+        if stage.name == "scst":
+            score["reward"] = f"{self.progress.reward / steps:.4f}"
+        epoch, loss = self.progress.step // steps, self.progress.loss / steps
+        self.progress.loss = self.progress.reward = 0.0
+        self.log(
+            stage=stage.name, step=self.progress.step, epoch=epoch, rate=f"{rate:.3e}", loss=f"{loss:.4f}", **score,
+            seconds=f"{self.progress.seconds:.0f}",
+        )  # fmt: skip
+        if not self.quiet:
+            bar.write(f"{stage.name} epoch {epoch}: " + ", ".join(f"{name} {value}" for name, value in score.items()))
 
     # -- batches ------------------------------------------------------------------------------------------------
 
@@ -254,6 +319,8 @@ class Trainer:
             side = self.config.encoder.image
             pictures = pictures[:, SHIFT + dy : SHIFT + dy + side, SHIFT + dx : SHIFT + dx + side]
             batch["pictures"] = _tensor(pictures)
+        if stage.name == "scst":
+            return batch
         if stage.name == "pretrain":
             return batch | torch_batch({name: value[rows] for name, value in self._targets().items()})
         lines = []
@@ -303,8 +370,10 @@ class Trainer:
 
     @torch.inference_mode()
     def validate(self, stage: Stage) -> dict[str, str]:
-        """Scores on the validation pictures: cell accuracy in stage 1, afterwards loss and CIDEr of greedy captions."""
-        from ..metrics import cider
+        """Scores on the validation pictures: cell accuracy in stage 1; afterwards the loss, and of greedy captions
+        CIDEr and, where the scenes are known, the share that name all things rightly, the share that tell a relation
+        where there is one to tell, and the share of told relations that are true (empty where none is told)."""
+        from ..metrics import cider, truthfulness
 
         self.model.eval()
         parts = _parts(self.val.pictures)
@@ -332,13 +401,15 @@ class Trainer:
                 loss.append(caption_loss(self.model.decoder(features, tokens[:, :-1]), tokens).item())
             scores["val_loss"] = f"{np.mean(loss):.4f}"
             scores["cider"] = f"{cider(said, self.val.captions):.4f}"
-        self.model.train()
-        if stage.frozen:
-            self.model.encoder.eval()
+            if all(scene is not None for scene in self.val.scenes):
+                shares = truthfulness(said, self.val.scenes)
+                scores |= {name: f"{shares[of]:.4f}".replace("nan", "") for name, of in TRUTHS.items()}
+        self._set_modes(stage)
         return scores
 
 
-LOG = ("stage", "step", "epoch", "rate", "loss", "val_loss", "cells", "cider", "seconds")
+TRUTHS = {"right_things": "right things", "told_relation": "told relation", "true_relations": "relations"}
+LOG = ("stage", "step", "epoch", "rate", "loss", "reward", "val_loss", "cells", "cider", *TRUTHS, "seconds")
 
 
 def encode(model: UVLM, pictures: np.ndarray) -> Tensor:
