@@ -392,6 +392,20 @@ MUTANTS = (
         "tests/test_train.py",
     ),
     Mutant(
+        "a gradient that is no number is learned",
+        "uvlm_mini/train/loop.py",
+        " or not torch.isfinite(length)",
+        "",
+        "tests/test_train.py",
+    ),
+    Mutant(
+        "two runs write into one folder",
+        "uvlm_mini/train/shared.py",
+        "fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+        "pass",
+        "tests/test_train.py",
+    ),
+    Mutant(
         "every process takes the same micro-batches",
         "uvlm_mini/datasets/imagenet.py",
         "micro_batches[self.process :: self.processes]",

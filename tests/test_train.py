@@ -1,14 +1,22 @@
 """The training loop: a run that was stopped is the run that was not."""
 
 import csv
+import json
 import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from tests.conftest import TINY
+from tests.conftest import ROOT, TINY
 from uvlm_mini import metrics, search
 from uvlm_mini.datasets.coco import CaptionSet
 from uvlm_mini.datasets.drawing import COLORS, KINDS
@@ -68,8 +76,8 @@ def rows(folder) -> list[dict[str, str]]:
 
 
 def assert_same_files(folder, expected) -> None:
-    """Weights, moments and generator to the bit, and every number in the log but the time."""
-    for name in ("weights.safetensors", "last.safetensors"):
+    """Weights, best weights, moments and generator to the bit, and every number in the log but the time."""
+    for name in ("weights.safetensors", "best.safetensors", "last.safetensors"):
         found, wanted = (read_tensors(f / name)[0] for f in (folder, expected))
         assert found.keys() == wanted.keys()
         for key, value in found.items():
@@ -151,6 +159,15 @@ def test_a_run_killed_before_its_first_checkpoint_leaves_no_lines_behind(data, w
     assert_same_run(tmp_path, Trainer(TINY, STAGES, *data, tmp_path, seed=3, quiet=True).run(), whole)
 
 
+@pytest.mark.parametrize("half", ["toge", "together,4,1,1.0e-03,3.5"])
+def test_a_line_that_broke_off_is_written_again(data, whole, tmp_path, half):
+    """A log that ends in the middle of a line, as after a power cut, neither stops the run nor keeps the half."""
+    stop_at(Trainer(TINY, STAGES, *data, tmp_path, seed=3, quiet=True), 2, 1)
+    with open(tmp_path / "log.csv", "a") as file:
+        file.write(half)
+    assert_same_run(tmp_path, Trainer(TINY, STAGES, *data, tmp_path, seed=3, quiet=True).run(), whole)
+
+
 def test_a_finished_run_has_nothing_left_to_do(data, whole):
     """Run once more, it gives the finished weights and logs nothing."""
     folder, weights = whole
@@ -184,15 +201,29 @@ def test_a_folder_of_another_run_is_refused(data, whole, other):
 
 
 def test_a_loss_that_is_no_number_stops_the_run(data, tmp_path):
-    """The sentence names stage and step; the checkpoint of before stands as it was."""
+    """The sentence names stage, step and every picture of the batch; the checkpoint of before stands as it was."""
     stop_at(Trainer(TINY, STAGES, *data, tmp_path, seed=3, quiet=True), 0, 2)
     before = (tmp_path / "last.safetensors").read_bytes()
     trainer = Trainer(TINY, STAGES, *data, tmp_path, seed=3, quiet=True)
     at_step(trainer, 0, 5, lambda: torch.nn.init.constant_(trainer.heads.place.bias, math.nan))
-    with pytest.raises(FloatingPointError, match=r"loss of stage pretrain, step 5 is nan"):
+    names = ", ".join(data[0].names[row] for row in trainer._plan(STAGES[0], 1)[1])
+    with pytest.raises(FloatingPointError, match=f"loss of stage pretrain, step 5 is nan, with the pictures {names}; "):
         trainer.run()
     assert (tmp_path / "last.safetensors").read_bytes() == before
     tensors, _ = read_tensors(tmp_path / "last.safetensors")
+    assert all(v.isfinite().all() for v in tensors.values())
+
+
+def test_a_gradient_that_is_no_number_never_gets_into_the_weights(data, tmp_path, monkeypatch):
+    """Though the loss itself is one, and though every step is saved; in stage 4."""
+    monkeypatch.setattr(loop, "SAVE_SECONDS", 0)
+    trainer = Trainer(TINY, STAGES[3:], *data, tmp_path, quiet=True)
+    weight = trainer.model.decoder.norm_out.weight
+    at_step(trainer, 0, 2, lambda: weight.register_hook(lambda gradient: gradient * math.inf))
+    with pytest.raises(FloatingPointError, match=r"stage scst, step 2 has a gradient of length (inf|nan), with"):
+        trainer.run()
+    tensors, about = read_tensors(tmp_path / "last.safetensors")
+    assert json.loads(about["progress"])["step"] == 2
     assert all(v.isfinite().all() for v in tensors.values())
 
 
@@ -209,6 +240,117 @@ def test_a_rate_that_teaches_nothing_is_refused(rate):
             replace(STAGES[3], **wrong)
     with pytest.raises(ValueError, match="no stage 'rest'"):
         Stage("rest", 1, 1e-3)
+
+
+# ----------------------------------------------------------------------------------------------------------------
+# Killed for good, and two at once
+
+
+def many_kills(folder: str, kills: int) -> None:
+    """A program of its own: a training that is killed (SIGKILL) at random moments, resumed, and at last left alone.
+
+    Every attempt is a child, so that nothing is loaded twice; it saves at every step, so that kills hit that, too.
+    Prints the stage and the step that the checkpoint of a killed one held, and whether it left half a file.
+    """
+    torch.set_num_threads(1)
+    loop.SAVE_SECONDS = 0
+    chance = random.Random(kills)
+    train, val = CaptionSet.gather(samples("train", 64)), CaptionSet.gather(samples("val", 12))
+
+    def attempt() -> int:
+        child = os.fork()
+        if child == 0:
+            try:
+                Trainer(TINY, STAGES, train, val, folder, seed=3, quiet=True).run()
+                os._exit(0)
+            finally:
+                os._exit(1)
+        return child
+
+    def place() -> dict:
+        at = Path(folder, "last.safetensors")
+        return json.loads(read_tensors(at)[1]["progress"]) if at.exists() else {"stage": 0, "step": 0}
+
+    for kill in range(kills):
+        target, child, gone = 24 * (kill + chance.random()) / kills, attempt(), (0, 0)
+        while gone[0] == 0 and (0, 8, 16, 20, 24)[place()["stage"]] + place()["step"] < target:
+            time.sleep(0.002)
+            gone = os.waitpid(child, os.WNOHANG)
+        time.sleep(chance.uniform(0, 0.05))
+        gone = gone if gone[0] else os.waitpid(child, os.WNOHANG)
+        if gone[0] == 0:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            print(place()["stage"], place()["step"], Path(folder, "last.safetensors.part").exists(), flush=True)
+        else:
+            assert gone[1] == 0  # it was quicker than the kill
+    assert os.waitpid(attempt(), 0)[1] == 0
+
+
+def waits(folder: str) -> None:
+    """A program of its own: a training that falls asleep in its third step."""
+    torch.set_num_threads(1)
+    loop.SAVE_SECONDS = 0
+    train, val = CaptionSet.gather(samples("train", 64)), CaptionSet.gather(samples("val", 12))
+    trainer = Trainer(TINY, STAGES, train, val, folder, seed=3, quiet=True)
+    at_step(trainer, 0, 2, lambda: print("asleep", flush=True) or time.sleep(600))
+    trainer.run()
+
+
+def program(function: str, *arguments: object) -> list[str]:
+    """The command that calls a function of this file in a process of its own."""
+    return [sys.executable, "-c", f"from tests.test_train import {function}; {function}(*{arguments!r})"]
+
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_run_killed_at_any_moment_ends_as_an_undisturbed_one(whole, tmp_path):
+    """Five times, the last one in stage 4 or just before its end. KILLS=20 makes it twenty times."""
+    kills = int(os.environ.get("KILLS", "5"))
+    command = program("many_kills", str(tmp_path), kills)
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, cwd=ROOT)
+    print(done.stdout)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) > kills // 2  # the others came too late
+    assert_same_files(tmp_path, whole[0])
+
+
+def test_two_runs_never_write_into_one_folder(data, whole, tmp_path):
+    """The second says so and touches nothing; once the first is killed, the folder is free and the run goes on."""
+    first = subprocess.Popen(
+        program("waits", str(tmp_path)), env=ENVIRONMENT, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    try:
+        assert first.stdout.readline() == "asleep\n"
+        before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        assert "last.safetensors" in before
+        second = Trainer(TINY, STAGES, *data, tmp_path, seed=3, quiet=True)
+        with pytest.raises(ValueError, match="Another run is writing into"):
+            second.run()
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    finally:
+        first.kill()
+        first.communicate()
+    assert_same_run(tmp_path, second.run(), whole)
+
+
+def test_a_scheduler_may_stop_a_run_as_ctrl_c_does(data, tmp_path):
+    """SIGTERM: the step is done, all is saved, and the handlers of before are back."""
+    before = signal.getsignal(signal.SIGTERM)
+    trainer = Trainer(TINY, STAGES, *data, tmp_path, seed=3, quiet=True)
+    at_step(trainer, 0, 1, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(KeyboardInterrupt, match="Stopped at step 2"):
+        trainer.run()
+    assert signal.getsignal(signal.SIGTERM) is before and (tmp_path / "last.safetensors").exists()
+
+
+def test_weights_without_a_checkpoint_are_not_written_over(data, whole, tmp_path):
+    """They may be all that is left of a training."""
+    (tmp_path / "weights.safetensors").write_bytes((whole[0] / "weights.safetensors").read_bytes())
+    with pytest.raises(ValueError, match="weights of a training and no checkpoint"):
+        Trainer(TINY, STAGES, *data, tmp_path, seed=3, quiet=True)
 
 
 # ----------------------------------------------------------------------------------------------------------------
@@ -248,7 +390,7 @@ def test_a_stage_starts_from_weights(data, whole, tmp_path):
         if stop:
             stop_at(trainer, 3, 1)
             with pytest.raises(ValueError, match="another start"):
-                Trainer(*arguments, **{**options, "weights": tmp_path / "a" / "weights.safetensors"})
+                Trainer(*arguments, **{**options, "weights": whole[0] / "best.safetensors"})
             trainer = Trainer(*arguments, **options)
         made.append(trainer.run())
     a, b = (model.state_dict() for model in made)
@@ -271,7 +413,7 @@ def greedy_captions(model: UVLM, val: CaptionSet) -> list[str]:
 
 
 def test_the_log_tells_scores_of_the_weights(data, whole):
-    """The last line's scores are those of the weights at the end."""
+    """The last line's scores are those of the weights at the end; the best weights have the best CIDEr."""
     folder, _ = whole
     log = rows(folder)
     said = greedy_captions(UVLM.load(folder / "weights.safetensors"), data[1])
@@ -280,6 +422,11 @@ def test_the_log_tells_scores_of_the_weights(data, whole):
     for column, name in (("right_things", "right things"), ("told_relation", "told relation")):
         assert log[-1][column] == f"{truth[name]:.4f}"
     assert log[-1]["true_relations"] == ("" if math.isnan(truth["relations"]) else f"{truth['relations']:.4f}")
+    best = max((row for row in log if row["cider"]), key=lambda row: float(row["cider"]))
+    _, about = read_tensors(folder / "best.safetensors")
+    assert [about[k] for k in ("stage", "step", "cider")] == [best[k] for k in ("stage", "step", "cider")]
+    said = greedy_captions(UVLM.load(folder / "best.safetensors"), data[1])
+    assert f"{metrics.cider(said, data[1].captions):.4f}" == best["cider"]
 
 
 def test_relations_that_are_true_are_counted(data, tmp_path, monkeypatch):

@@ -1,14 +1,21 @@
 """The training loop: every stage runs in it, any moment may be the last.
 
 What happens at a step depends on the seed, the stage and the number of the step alone, and a checkpoint holds all
-that the next step needs: weights, optimiser, the state of the random generator. A run that was stopped therefore
-ends with the same weights as one that was not.
+that the next step needs: weights, optimiser, the state of the random generator. A run that was stopped or killed
+therefore ends with the same weights as one that was not.
+
+    last.safetensors       the checkpoint; a failed step never gets there
+    best.safetensors       the weights with the highest CIDEr on the validation pictures so far
+    weights.safetensors    the weights at the end
+    log.csv                a line an epoch
+    lock                   held while a process trains here
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import signal
 import time
 from collections import deque
@@ -29,6 +36,7 @@ from .reward import CiderD
 from .scst import scst_loss
 from .shared import (
     add_line,
+    alone,
     by_part,
     check_identity,
     decay_groups,
@@ -53,6 +61,7 @@ class Progress:
     seconds: float = 0.0  # of training in all, over every resumption
     loss: float = 0.0  # sum over the steps of the epoch that is under way
     reward: float = 0.0  # likewise, in stage 4
+    best: float = -1.0  # highest CIDEr on the validation pictures so far
 
 
 class Trainer:
@@ -73,7 +82,7 @@ class Trainer:
     Raises
     ------
     ValueError : the folder holds a run of another configuration, recipe, vocabulary or seed, or one that is not ready
-        for the stage that was asked for; too few pictures for a batch.
+        for the stage that was asked for, or finished weights without a checkpoint; too few pictures for a batch.
     """
 
     def __init__(
@@ -128,8 +137,11 @@ class Trainer:
             raise ValueError(f"{len(train)} training pictures do not fill a batch of {largest}; give more pictures.")
         if self.checkpoint.exists():
             self._resume()
-        else:
-            (self.folder / "log.csv").unlink(missing_ok=True)  # of a run that was killed before its first checkpoint
+        elif (self.folder / "weights.safetensors").exists():
+            raise ValueError(
+                f"{self.folder} holds the weights of a training and no checkpoint of it; give another --out, or move "
+                "them away."
+            )
         if only and self.progress.stage < first:
             raise ValueError(
                 f"Stage {only} starts from trained weights, and {self.folder} is not there yet; give --weights, or run "
@@ -164,6 +176,14 @@ class Trainer:
         self.optimizer = self._optimizer()
         load_optimizer(self.optimizer, parts["optimizer"])
         torch.set_rng_state(generator)
+
+    def _tidy(self) -> None:
+        """Let nothing stand in the folder that comes after the checkpoint, or from a run that never had one."""
+        if not self.checkpoint.exists():
+            for name in ("log.csv", "best.safetensors"):
+                (self.folder / name).unlink(missing_ok=True)
+            return
+        self._resume()  # another process may have gone on since this trainer was made
         names = [s.name for s in self.stages]
         at = (self.progress.stage, self.progress.step)
         trim_log(self.folder / "log.csv", LOG, lambda row: (names.index(row["stage"]), int(row["step"])) <= at)
@@ -191,23 +211,39 @@ class Trainer:
         return stage.epochs * (len(self.data) // stage.batch)
 
     def run(self) -> UVLM:
-        """Run what is left of every stage; returns the model, or raises KeyboardInterrupt once a stop is saved."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        old = signal.signal(signal.SIGINT, self._ask_to_stop)
-        try:
-            while self.progress.stage < self.end:
-                self._run_stage(self.stages[self.progress.stage])
-                self.progress.stage, self.progress.step = self.progress.stage + 1, 0
-                self.features = self.reward = None
-                self.optimizer = self._optimizer()
-                self.save()
-        finally:
-            signal.signal(signal.SIGINT, old)
-        self.model.eval()
-        self._familiarize()
-        notes = {"command": self.command, "seed": str(self.seed), "seconds": f"{self.progress.seconds:.0f}"}
-        self.model.save(self.folder / "weights.safetensors", **notes)
+        """Run what is left of every stage; returns the model, or raises KeyboardInterrupt once a stop is saved.
+
+        SIGINT (Ctrl-C) and SIGTERM ask for a stop after the step that is under way.
+
+        Raises
+        ------
+        ValueError : another process trains into the folder.
+        FloatingPointError : a loss or its gradient is no number.
+        """
+        with alone(self.folder):
+            self._tidy()
+            self.stop = False
+            signals = (signal.SIGINT, signal.SIGTERM)
+            old = [signal.signal(s, self._ask_to_stop) for s in signals]
+            try:
+                while self.progress.stage < self.end:
+                    self._run_stage(self.stages[self.progress.stage])
+                    self.progress.stage, self.progress.step = self.progress.stage + 1, 0
+                    self.features = self.reward = None
+                    self.optimizer = self._optimizer()
+                    self.save()
+            finally:
+                for s, handler in zip(signals, old, strict=True):
+                    signal.signal(s, handler)
+            self.model.eval()
+            self._familiarize()
+            self.model.save(
+                self.folder / "weights.safetensors", **self._notes(), seconds=f"{self.progress.seconds:.0f}"
+            )
         return self.model
+
+    def _notes(self) -> dict[str, str]:
+        return {"command": self.command, "seed": str(self.seed)}
 
     def _ask_to_stop(self, *_: object) -> None:
         self.stop = True
@@ -243,14 +279,11 @@ class Trainer:
                 group["lr"] = rate
             rows = plan[step % per_epoch]
             loss, reward = self._loss(stage, rows, step)
-            if not torch.isfinite(loss):
-                raise FloatingPointError(
-                    f"The loss of stage {stage.name}, step {step} is {loss.item()}; the checkpoint before it is kept. "
-                    "Lower the rate of this stage and start again in another folder."
-                )
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            nn.utils.clip_grad_norm_((p for g in self.optimizer.param_groups for p in g["params"]), stage.clip)
+            length = nn.utils.clip_grad_norm_((p for g in self.optimizer.param_groups for p in g["params"]), stage.clip)
+            if not torch.isfinite(loss) or not torch.isfinite(length):
+                raise FloatingPointError(self._not_finite(stage, step, rows, loss.item(), length.item()))
             self.optimizer.step()
             self.progress.step += 1
             self.progress.loss += loss.item()
@@ -286,8 +319,17 @@ class Trainer:
             torch.Generator().manual_seed(seed), greedy=stage.baseline == "greedy",
         )  # fmt: skip
 
+    def _not_finite(self, stage: Stage, step: int, rows: np.ndarray, loss: float, length: float) -> str:
+        """What to say of a step that would spoil the weights."""
+        what = f"has a gradient of length {length}" if math.isfinite(loss) else f"is {loss}"
+        return (
+            f"The loss of stage {stage.name}, step {step} {what}, with the pictures "
+            f"{', '.join(self.data.names[row] for row in rows)}; the checkpoint before it is kept. Look at these "
+            "pictures, or lower the rate of this stage and start again in another folder."
+        )
+
     def _end_epoch(self, stage: Stage, steps: int, rate: float, bar: Any) -> None:
-        """Validate and log."""
+        """Validate, log, and keep the weights if they are the best so far."""
         score = self.validate(stage)
         if stage.name == "scst":
             score["reward"] = f"{self.progress.reward / steps:.4f}"
@@ -299,6 +341,11 @@ class Trainer:
         )  # fmt: skip
         if not self.quiet:
             bar.write(f"{stage.name} epoch {epoch}: " + ", ".join(f"{name} {value}" for name, value in score.items()))
+        cider = float(score.get("cider", -math.inf))
+        if cider > self.progress.best:
+            self.progress.best = cider
+            about = {"stage": stage.name, "step": str(self.progress.step), "cider": score["cider"]}
+            self.model.save(self.folder / "best.safetensors", **self._notes(), **about)
 
     # -- batches ------------------------------------------------------------------------------------------------
 
