@@ -14,6 +14,7 @@ from benchmarks import (
     long_run,
     modulation_cost,
     record,
+    scst_step,
     shipped,
 )
 from uvlm_mini.model import UVLM, read_tensors
@@ -78,6 +79,11 @@ def test_modulation_cost() -> None:
 def test_core_cost() -> None:
     """Parameters, operators, multiply-adds and bytes of the cores of mini after 16 words are still the same."""
     agree(result("core_cost"), "counted at 160, 16 words", core_cost.counted(160, [16]))
+
+
+def test_scst_step() -> None:
+    """What people said still earns the same rewards, whole and cut off."""
+    agree(result("scst_step"), f"references of {scst_step.SMALL}", scst_step.references(scst_step.SMALL))
 
 
 def test_long_run() -> None:

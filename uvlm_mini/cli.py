@@ -117,6 +117,9 @@ def _parser() -> argparse.ArgumentParser:
         help="pictures that take more than this are not kept in memory but read when they are needed, and features of "
         "a frozen encoder that take more go to a float16 file in the run's folder (default 4)",
     )
+    p.add_argument("--stage", default="all", help="all, or one of pretrain, decoder, together, scst (default all)")
+    p.add_argument("--weights", help="start from these weights, not from random ones")
+    p.add_argument("--rate", type=float, help="with --stage: its highest learning rate, instead of the recipe's")
     _data_arguments(p)
     p.add_argument("--check", action="store_true", help="train nothing: count, compare with COCO, find broken files")
     p.add_argument("--decode", action="store_true", help="with --check: decode every picture, not only its header")
@@ -243,6 +246,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
+    from dataclasses import replace
+
     from .config import preset
     from .train.loop import Trainer
     from .train.pretrain import load_encoder
@@ -251,6 +256,14 @@ def _train(arguments: argparse.Namespace) -> int:
     recipes = {**RECIPES, "paper": PAPER}
     if arguments.recipe not in recipes:
         raise ValueError(f"There is no recipe {arguments.recipe!r}; use one of {', '.join(recipes)}.")
+    stages = recipes[arguments.recipe]
+    only = None if arguments.stage == "all" else arguments.stage
+    if only and only not in [stage.name for stage in stages]:
+        raise ValueError(f"There is no stage {only!r}; use all, {', '.join(stage.name for stage in stages)}.")
+    if arguments.rate is not None:
+        if only is None:
+            raise ValueError("--rate is the rate of one stage; say which with --stage.")
+        stages = tuple(replace(stage, rate=arguments.rate) if stage.name == only else stage for stage in stages)
     if not arguments.memory >= 0:
         raise ValueError(
             f"--memory is a number of gigabytes, 0 or more, not {arguments.memory}; give how many may be used."
@@ -258,7 +271,9 @@ def _train(arguments: argparse.Namespace) -> int:
     config = preset(arguments.preset)
     if arguments.check:
         return _check(arguments, config)
-    if arguments.recipe == "paper" and not (arguments.encoder and arguments.data):
+    if arguments.encoder and arguments.weights:
+        raise ValueError("--weights hold an encoder already; leave --encoder out, or start from the encoder alone.")
+    if arguments.recipe == "paper" and not ((arguments.encoder or arguments.weights) and arguments.data):
         raise ValueError(
             "Recipe paper starts from an encoder that `uvlm pretrain` has trained, and learns to caption photographs; "
             "give its weights with --encoder, and the captions with --data."
@@ -270,9 +285,12 @@ def _train(arguments: argparse.Namespace) -> int:
     val = _captioned(arguments, "val", config.encoder.image, 500 if arguments.recipe in RECIPES else None)
     named = "" if arguments.preset == "mini" else f" --preset {arguments.preset}"
     command = f"uvlm train --recipe {arguments.recipe}{named} --seed {arguments.seed}"
+    for name, value in (("limit", arguments.limit), ("stage", only), ("weights", arguments.weights)):
+        command += f" --{name} {value}" if value else ""
+    command += f" --rate {arguments.rate}" if arguments.rate else ""
     trainer = Trainer(
-        config, recipes[arguments.recipe], train, val, arguments.out, arguments.seed, command=command,
-        encoder=encoder, memory=arguments.memory,
+        config, stages, train, val, arguments.out, arguments.seed,
+        command=command, only=only, weights=arguments.weights, encoder=encoder, memory=arguments.memory,
     )  # fmt: skip
     if trainer.progress.stage or trainer.progress.step:
         print(f"Resuming {trainer.checkpoint}.", file=sys.stderr)
