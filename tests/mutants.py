@@ -265,6 +265,27 @@ MUTANTS = (
         "tests/test_search.py",
     ),
     Mutant(
+        "the nucleus lacks the word that completes it",
+        "uvlm_mini/search.py",
+        "before = F.pad(chances.cumsum(-1)[..., :-1], (1, 0))",
+        "before = chances.cumsum(-1)",
+        "tests/test_search.py",
+    ),
+    Mutant(
+        "a drawn caption is scored by the tempered distribution",
+        "uvlm_mini/search.py",
+        "own = logs.gather(1, token[:, None])[:, 0]",
+        "own = temper(logs, temperature).log().gather(1, token[:, None])[:, 0].float()",
+        "tests/test_search.py",
+    ),
+    Mutant(
+        "lots are drawn step by step",
+        "uvlm_mini/search.py",
+        "lots = torch.rand(batch, _longest(longest) + 1, generator=generator, dtype=torch.float64)",
+        "lots = torch.rand(_longest(longest) + 1, batch, generator=generator, dtype=torch.float64).T",
+        "tests/test_search.py",
+    ),
+    Mutant(
         "EOS is not taught",
         "uvlm_mini/datasets/vocab.py",
         "tokenize(caption)[:longest]), EOS]",

@@ -1,17 +1,19 @@
-"""From logits to words: greedy search and beam search.
+"""From logits to words: greedy search, beam search and sampling.
 
-Both score a caption by the sum of its words' log-probabilities, EOS included, without dividing by its length.
-Padding and BOS are never chosen.
+All score a caption by the sum of its words' log-probabilities, EOS included, without dividing by its length.
+Padding and BOS are never chosen. Chapter 7 derives them.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from .datasets.vocab import BOS, EOS, PAD
 from .decoder import Decoder
@@ -43,6 +45,13 @@ def _longest(longest: int) -> int:
     return longest
 
 
+def _found(tokens: list[Tensor], total: Tensor, done: Tensor) -> list[Found]:
+    """Captions from (B,) words of every step, (B,) log-probabilities, and (B,) whether they ended."""
+    rows = torch.stack(tokens, 1).tolist()
+    ends = zip(rows, total.tolist(), done.tolist(), strict=True)
+    return [Found(row[: row.index(EOS)] if end else row[:-1], p, end) for row, p, end in ends]
+
+
 @torch.inference_mode()
 def greedy(decoder: Decoder, features: Tensor, longest: int = 32) -> list[Found]:
     """The likeliest word at every step.
@@ -67,9 +76,7 @@ def greedy(decoder: Decoder, features: Tensor, longest: int = 32) -> list[Found]
         done = done | (token == EOS)
         if done.all():
             break
-    rows = torch.stack(tokens, 1).tolist()
-    cut = [row.index(EOS) if EOS in row else longest for row in rows]
-    return [Found(r[:n], float(p), bool(d)) for r, n, p, d in zip(rows, cut, total, done, strict=True)]
+    return _found(tokens, total, done)
 
 
 @torch.inference_mode()
@@ -153,3 +160,99 @@ def beam(
 def _settled(ended: list[Found], best_alive: float, width: int) -> bool:
     """No living beginning can still overtake: log-probabilities only fall."""
     return len(ended) >= width and sorted(f.log_prob for f in ended)[-width] >= best_alive
+
+
+@torch.inference_mode()
+def sample(
+    decoder: Decoder,
+    features: Tensor,
+    number: int = 1,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    generator: torch.Generator | None = None,
+    longest: int = 32,
+) -> list[list[Found]]:
+    """Captions drawn by lot, word by word, `number` of each picture in the order in which they were drawn.
+
+    A caption takes longest + 1 random numbers, used or not, and those of a picture come one after the other: pictures
+    in a batch get the captions that they get one by one from the same generator.
+
+    Parameters
+    ----------
+    decoder : in eval mode.
+    features : (B, C, h, w), of B pictures.
+    number : captions to draw of each.
+    temperature : what log-probabilities are divided by before the lot is drawn. Below 1 likely words become likelier
+        still, near 0 this is greedy search; above 1 all words draw nearer to each other.
+    top_p : share of the probability, after tempering, that the likeliest words must hold together to be the only ones
+        in the draw; see `nucleus`. 1 leaves all in.
+    generator : where the random numbers come from; None: torch's own.
+    longest : words a caption may have.
+
+    Returns
+    -------
+    For each picture its captions. Their log-probabilities are those under the model's own distribution, not under the
+    tempered or cut one, so that they compare with what the searches find.
+
+    Raises
+    ------
+    ValueError : no caption asked for, no room for a word, a temperature that is no number above 0, or a share
+        outside of (0, 1].
+    """
+    if number < 1:
+        raise ValueError(f"Sampling draws one caption a picture at least, not {number}.")
+    batch = len(features) * number
+    context = _pick(decoder.prepare(features), torch.arange(len(features)).repeat_interleave(number))
+    state = decoder.start(context)
+    token = torch.full((batch,), BOS)
+    lots = torch.rand(batch, _longest(longest) + 1, generator=generator, dtype=torch.float64)
+    tokens, total, done = [], torch.zeros(batch), torch.zeros(batch, dtype=torch.bool)
+    for step in range(longest + 1):  # one more for EOS
+        logits, state = decoder.step(token, context, state)
+        logs = _log_probs(logits)
+        token = draw(*nucleus(temper(logs, temperature), top_p), lots[:, step])
+        own = logs.gather(1, token[:, None])[:, 0]
+        unused = done | (token != EOS) if step == longest else done  # there is no room for another word
+        total += torch.where(unused, 0.0, own)
+        tokens.append(torch.where(done, EOS, token))
+        done = done | (token == EOS)
+        if done.all():
+            break
+    found = _found(tokens, total, done)
+    return [found[first : first + number] for first in range(0, batch, number)]
+
+
+def temper(logs: Tensor, temperature: float) -> Tensor:
+    """(B, V) log-probabilities -> (B, V) probabilities, in float64, proportional to exp(logs / temperature)."""
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"A temperature is a finite number above 0, not {temperature}; near 0 it is greedy search.")
+    logs = logs.double()
+    return torch.softmax((logs - logs.amax(-1, keepdim=True)) / temperature, -1)  # at most 0: no overflow
+
+
+def nucleus(chances: Tensor, top_p: float) -> tuple[Tensor, Tensor]:
+    """The smallest set of likeliest words whose probability reaches `top_p`.
+
+    Parameters
+    ----------
+    chances : (B, V) probabilities.
+    top_p : above 0, up to 1.
+
+    Returns
+    -------
+    (B, V) probabilities, the largest first, with those outside of the set put to 0; and the (B, V) words they are of.
+    Of equally likely words the one with the lower number comes first.
+    """
+    if not 0 < top_p <= 1:
+        raise ValueError(f"A nucleus holds a share above 0 and up to 1 of the probability, not {top_p}.")
+    chances, words = chances.sort(dim=-1, descending=True, stable=True)
+    before = F.pad(chances.cumsum(-1)[..., :-1], (1, 0))  # what the likelier words hold together
+    return torch.where(before < top_p, chances, 0.0), words
+
+
+def draw(chances: Tensor, words: Tensor, lots: Tensor) -> Tensor:
+    """Draw a word a row: (B, V) chances, the largest first, of (B, V) words, by (B,) lots from [0, 1) -> (B,) words."""
+    passed = chances.cumsum(-1)
+    place = (passed <= lots[:, None] * passed[:, -1:]).sum(-1)
+    last = (chances > 0).sum(-1) - 1  # where rounding leads past the end
+    return words.gather(-1, place.minimum(last)[:, None])[:, 0]
