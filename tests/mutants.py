@@ -265,6 +265,20 @@ MUTANTS = (
         "tests/test_search.py",
     ),
     Mutant(
+        "a beginning that ends is gone on with",
+        "uvlm_mini/search.py",
+        "ends.to(torch.int8).argsort(dim=1, stable=True)",
+        "ends.to(torch.int8).argsort(dim=1, stable=True, descending=True)",
+        "tests/test_search.py",
+    ),
+    Mutant(
+        "the tree hangs words on the wrong beginning",
+        "uvlm_mini/viz.py",
+        "for n in range(len(path) - 1, -1, -1) if path[:n] in at)",
+        "for n in range(len(path)) if path[:n] in at)",
+        "tests/test_viz.py",
+    ),
+    Mutant(
         "the nucleus lacks the word that completes it",
         "uvlm_mini/search.py",
         "before = F.pad(chances.cumsum(-1)[..., :-1], (1, 0))",

@@ -28,12 +28,27 @@ class Found:
     ended: bool
 
 
+@dataclass(frozen=True)
+class Tried:
+    """A beginning that beam search has looked at.
+
+    tokens, log_prob : its words, without BOS and with EOS where it ended, and its log-probability.
+    fate : "kept", to be gone on with; "ended", put aside as a caption; "dropped", since others were likelier or there
+        was no room; "greedy", what greedy search found and the beam did not: it competes all the same.
+    """
+
+    tokens: list[int]
+    log_prob: float
+    fate: str
+
+
 def _pick(parts: Any, rows: Tensor) -> Any:
     """The rows of every tensor of a named tuple."""
     return type(parts)(*(part[rows] for part in parts))
 
 
-def _log_probs(logits: Tensor) -> Tensor:
+def log_probs(logits: Tensor) -> Tensor:
+    """(..., V) logits -> (..., V) log-probabilities of the words that may follow: padding and BOS never do."""
     logits = logits.clone()
     logits[..., [PAD, BOS]] = -torch.inf
     return torch.log_softmax(logits, -1)
@@ -69,7 +84,7 @@ def greedy(decoder: Decoder, features: Tensor, longest: int = 32) -> list[Found]
     tokens, total, done = [], torch.zeros(batch), torch.zeros(batch, dtype=torch.bool)
     for step in range(_longest(longest) + 1):  # one more for EOS
         logits, state = decoder.step(token, context, state)
-        best, token = _log_probs(logits).max(-1)  # (B,), (B,)
+        best, token = log_probs(logits).max(-1)  # (B,), (B,)
         unused = done | (token != EOS) if step == longest else done  # there is no room for another word
         total += torch.where(unused, 0.0, best)
         tokens.append(torch.where(done, EOS, token))
@@ -85,7 +100,7 @@ def beam(
     features: Tensor,
     width: int = 3,
     longest: int = 32,
-    watch: Callable[[Tensor, Tensor], None] | None = None,
+    watch: Callable[[list[list[Tried]]], None] | None = None,
 ) -> list[list[Found]]:
     """The likeliest captions that beam search finds for each picture, at most `width`, the best first.
 
@@ -97,7 +112,8 @@ def beam(
     features : (B, C, h, w), of B pictures.
     width : captions kept at every step; 1 is greedy search. The paper uses 3.
     longest : words a caption may have.
-    watch : called after every step with the living beginnings, (B, W, t) words and (B, W) log-probabilities.
+    watch : called after every step with what was tried for each picture, the likeliest first, and at the end with
+        greedy search's captions, where they were added.
 
     Raises
     ------
@@ -116,45 +132,73 @@ def beam(
     ended: list[list[Found]] = [[] for _ in range(batch)]
     for step in range(_longest(longest) + 1):
         logits, state = decoder.step(token, context, state)
-        grown = total[..., None] + _log_probs(logits).view(batch, width, -1)  # (B, W, V)
-        words = grown.shape[-1]
-        before = total
-        total, index = grown.flatten(1).topk(2 * width, dim=1)  # twice as many: each may be one that ends
-        parent, word = index // words, index % words  # (B, 2W)
-        kept = torch.zeros(batch, width, dtype=torch.long)
-        for b in range(batch):
-            alive: list[int] = []
-            for rank in range(2 * width):
-                log_prob = float(total[b, rank])
-                if log_prob == -torch.inf:
-                    continue
-                if word[b, rank] == EOS:
-                    if rank < width:
-                        ended[b].append(Found(paths[b, parent[b, rank]].tolist(), log_prob, True))
-                elif len(alive) < width:
-                    alive.append(rank)
-            alive += [2 * width - 1] * (width - len(alive))
-            kept[b] = torch.tensor(alive)
-        if step == longest:  # no room for another word: what has not ended is cut off
-            total = before
-            break
-        total, parent, word = (part.gather(1, kept) for part in (total, parent, word))
-        paths = torch.cat([paths.gather(1, parent[..., None].expand(-1, -1, step)), word[..., None]], 2)
+        best, parent, word = grow(logits, total)  # (B, 2W) each
+        kept, ends = sift(word)  # (B, W) each
+        for b, rank in (ends & best[:, :width].isfinite()).nonzero().tolist():
+            ended[b].append(Found(paths[b, parent[b, rank]].tolist(), float(best[b, rank]), True))
         if watch is not None:
-            watch(paths, total)
-        source = (torch.arange(batch)[:, None] * width + parent).flatten()
-        state, token = _pick(state, source), word.flatten()
-        if all(_settled(e, float(t), width) for e, t in zip(ended, total[:, 0], strict=True)):
+            watch(_tried(paths, best, parent, word, kept[:, :0] if step == longest else kept))
+        if step == longest:  # no room for another word: what has not ended is cut off
+            break
+        total, parent, word = (part.gather(1, kept) for part in (best, parent, word))  # (B, W)
+        paths = torch.cat([paths.gather(1, parent[..., None].expand(-1, -1, step)), word[..., None]], 2)
+        state, token = _pick(state, (torch.arange(batch)[:, None] * width + parent).flatten()), word.flatten()
+        if all(_settled(e, t, width) for e, t in zip(ended, total[:, 0].tolist(), strict=True)):
             break
     for b in range(batch):
         if not ended[b]:  # nothing came to its end in time: the likeliest beginnings are all there is
             rows_of = zip(paths[b].tolist(), total[b].tolist(), strict=True)
             ended[b] = [Found(path, p, False) for path, p in rows_of if p > -torch.inf]
     if width > 1:  # a beam may drop the beginning that greedy search follows, though it ends better than all it kept
-        for finds, other in zip(ended, greedy(decoder, features, longest), strict=True):
+        late: list[list[Tried]] = [[] for _ in range(batch)]
+        for finds, other, more in zip(ended, greedy(decoder, features, longest), late, strict=True):
             if other.ended and all(other.tokens != found.tokens for found in finds):
                 finds.append(other)
+                more.append(Tried([*other.tokens, EOS], other.log_prob, "greedy"))
+        if watch is not None:
+            watch(late)
     return [sorted(e, key=lambda found: -found.log_prob)[:width] for e in ended]
+
+
+def grow(logits: Tensor, total: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The 2W likeliest ways to go on with W beginnings by one word: twice as many, since half of them may end.
+
+    Parameters
+    ----------
+    logits : (B W, V) of the next word.
+    total : (B, W) log-probabilities of the beginnings.
+
+    Returns
+    -------
+    (B, 2W) log-probabilities, the largest first; (B, 2W) places of the beginnings they grow from; (B, 2W) words.
+    """
+    batch, width = total.shape
+    grown = total[..., None] + log_probs(logits).view(batch, width, -1)  # (B, W, V)
+    words = grown.shape[-1]
+    best, index = grown.flatten(1).topk(2 * width, dim=1)
+    return best, index // words, index % words
+
+
+def sift(word: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, 2W) words that `grow` found -> (B, W) places of the first W that go on, (B, W) whether the first W end.
+
+    An end below the first W is lost: as many others are likelier.
+    """
+    width = word.shape[1] // 2
+    ends = word == EOS
+    return ends.to(torch.int8).argsort(dim=1, stable=True)[:, :width], ends[:, :width]
+
+
+def _tried(paths: Tensor, best: Tensor, parent: Tensor, word: Tensor, kept: Tensor) -> list[list[Tried]]:
+    """What a step of the beam has tried, by picture: (B, W, t) beginnings, (B, 2W) that grew from them."""
+    found: list[list[Tried]] = [[] for _ in range(len(best))]
+    for (b, rank), p in zip(best.isfinite().nonzero().tolist(), best[best.isfinite()].tolist(), strict=True):
+        if word[b, rank] == EOS:
+            fate = "ended" if rank < paths.shape[1] else "dropped"
+        else:
+            fate = "kept" if rank in kept[b] else "dropped"
+        found[b].append(Tried([*paths[b, parent[b, rank]].tolist(), int(word[b, rank])], p, fate))
+    return found
 
 
 def _settled(ended: list[Found], best_alive: float, width: int) -> bool:
@@ -209,7 +253,7 @@ def sample(
     tokens, total, done = [], torch.zeros(batch), torch.zeros(batch, dtype=torch.bool)
     for step in range(longest + 1):  # one more for EOS
         logits, state = decoder.step(token, context, state)
-        logs = _log_probs(logits)
+        logs = log_probs(logits)
         token = draw(*nucleus(temper(logs, temperature), top_p), lots[:, step])
         own = logs.gather(1, token[:, None])[:, 0]
         unused = done | (token != EOS) if step == longest else done  # there is no room for another word
