@@ -43,6 +43,31 @@ def test_golden_caption(picture: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert out.startswith(GOLDEN_CAPTION + "  (log-probability -") and err == ""
 
 
+def test_captions_by_lot(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As many lines as asked for, the same for the same seed and others for another; near temperature 0 it is greedy
+    search, which `--beam 1` is, too."""
+    said = {}
+    for key, more in {
+        "once": ["--sample", "6"],
+        "again": ["--sample", "6", "--seed", "0"],
+        "other": ["--sample", "6", "--seed", "1"],
+        "cold": ["--sample", "2", "--temperature", "1e-9"],
+        "nucleus": ["--sample", "2", "--top-p", "1e-9"],
+        "greedy": ["--beam", "1"],
+    }.items():
+        assert cli.main(["caption", str(picture), *more]) == 0
+        said[key] = capsys.readouterr().out.splitlines()
+    assert len(said["once"]) == 6 and said["once"] == said["again"] != said["other"]
+    assert said["cold"] == said["nucleus"] == said["greedy"] * 2
+
+
+def test_a_draw_and_a_beam_are_two_things(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who asks for both is told so."""
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["caption", str(picture), "--beam", "5", "--sample", "2"])
+    assert "not allowed with argument --beam" in capsys.readouterr().err
+
+
 def test_a_bad_picture_does_not_cost_the_others(
     picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -83,6 +108,11 @@ MISTAKES = [
     (["caption", "picture.png", "--weights", "none.safetensors"], 2, "There is no checkpoint"),
     (["caption", "picture.png", "--weights", "picture.png"], 2, "truncated or not a checkpoint"),
     (["caption", "picture.png", "--beam", "0"], 2, "width of 1 at least"),
+    (["caption", "picture.png", "--sample", "0"], 2, "one caption a picture at least, not 0"),
+    (["caption", "picture.png", "--sample", "2", "--temperature", "-1"], 2, "finite number above 0, not -1.0"),
+    (["caption", "picture.png", "--sample", "2", "--top-p", "1.5"], 2, "not 1.5"),
+    (["caption", "picture.png", "--sample", "2", "--seed", "-1"], 2, "from 0 to 2**63 - 1, not -1"),
+    (["caption", "picture.png", "--top-p", "0.9"], 2, "--top-p is about a draw"),
     (["evaluate", "--split", "dev"], 2, "no split 'dev'"),
     (["evaluate", "--data", "none.json"], 2, "no caption file"),
     (["train", "--recipe", "huge"], 2, "no recipe 'huge'"),

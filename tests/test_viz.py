@@ -1,20 +1,25 @@
 """What figures and widgets are made of is right, and widgets follow the hand."""
 
 import io
+import re
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
+from bs4 import BeautifulSoup, Tag
 from torch.nn import functional as F
 
 from tests.conftest import TINY
 from uvlm_mini import search, viz
 from uvlm_mini.baselines.mamba import MambaBlock
 from uvlm_mini.datasets.scenes import scene
-from uvlm_mini.datasets.vocab import Vocabulary
+from uvlm_mini.datasets.vocab import BOS, EOS, Vocabulary
+from uvlm_mini.decoder import Decoder
 from uvlm_mini.model import UVLM, to_tensor
 from uvlm_mini.modulation import adapt
+from uvlm_mini.paths import data_path
 from uvlm_mini.ssm import SelectiveSSM
 
 
@@ -262,6 +267,182 @@ def test_looks_show_what_gcdm_reads(captioner: UVLM) -> None:
                 assert share == pytest.approx(float((most.indices == place).double().mean()))
             _, state = decoder.step(token, context, state)
     assert not np.allclose(steps[0].bias, steps[1].bias)
+
+
+def ways(branch: viz.Branch, before: tuple[viz.Branch, ...] = ()) -> list[tuple[viz.Branch, ...]]:
+    """Every way from the root to a branch, the root left out."""
+    found = [(*before, child) for child in branch.grown]
+    return found + [way for one in found for way in ways(one[-1], one)]
+
+
+def text(way: tuple[viz.Branch, ...]) -> str:
+    """The words of a way, as a caption has them: without ends and unknown words."""
+    return " ".join(branch.word for branch in way if branch.word not in ("", "<unk>"))
+
+
+class Rest(NamedTuple):
+    """Context and state of a decoder that follows a list: which beginning was said."""
+
+    place: torch.Tensor
+
+
+class Listed(Decoder):
+    """A decoder that says what a list gives for each beginning, blind to the picture; elsewhere the caption ends."""
+
+    def __init__(self, words: tuple[str, ...], listed: dict[str, dict[str, float]]) -> None:
+        super().__init__(len(words), len(words), 0.0)
+        self.embedding.weight = torch.nn.Parameter(torch.eye(len(words)))
+        self.chances = torch.full((len(listed) + 1, len(words)), 1e-9)
+        self.chances[:, EOS] = 1.0
+        self.next = torch.full((len(listed) + 1, len(words)), len(listed))
+        self.next[0, BOS] = 0
+        for i, (beginning, chances) in enumerate(listed.items()):
+            for word, chance in chances.items():
+                self.chances[i, EOS], number = 1e-9, words.index(word)
+                self.chances[i, number] = chance
+                longer = f"{beginning} {word}".strip()
+                self.next[i, number] = list(listed).index(longer) if longer in listed else len(listed)
+
+    def prepare(self, features: torch.Tensor) -> Rest:
+        return Rest(torch.zeros(len(features), dtype=torch.long))
+
+    def start(self, context: Rest) -> Rest:
+        return context
+
+    def advance(self, token: torch.Tensor, context: Rest, state: Rest) -> tuple[torch.Tensor, Rest]:
+        place = self.next[state.place, token]
+        return self.chances[place].log(), Rest(place)
+
+
+# A beam of two drops everything that begins with "a": five ways to go on, each less likely than both after "red".
+GARDEN = {
+    "": {"a": 0.6, "red": 0.4},
+    "a": dict(zip([*WORDS, "<unk>"], (0.2, 0.16, 0.16, 0.16, 0.16, 0.16), strict=True)),
+    "red": {"cat": 0.55, "dog": 0.45},
+    "red cat": {"a": 0.28, "red": 0.26, "cat": 0.24, "blue": 0.22},
+    "red dog": {"a": 0.28, "red": 0.26, "cat": 0.24, "blue": 0.22},
+}
+SEEDS = {0: 2, 1: 3, 2: 4, 3: 3, 4: 3, 5: 3}  # a model's seed and the width of its beam
+
+
+@pytest.fixture(scope="module")
+def trees() -> list[tuple[UVLM, np.ndarray, int, viz.Branch]]:
+    """Beams of several widths, of random models and of the shipped one."""
+    config = replace(TINY, encoder=replace(TINY.encoder, image=64), longest=6)
+    picture, found = scene("val", 3).draw(), []
+    for seed, width in SEEDS.items():
+        torch.manual_seed(seed)
+        model = UVLM(config, Vocabulary(WORDS)).eval()
+        torch.nn.init.normal_(model.decoder.embedding.weight)
+        found.append((model, picture, width))
+    garden = UVLM(config, Vocabulary(WORDS)).eval()
+    garden.decoder = Listed(garden.vocabulary.words, GARDEN).eval()  # type: ignore[assignment]
+    found.append((garden, picture, 2))
+    shipped = UVLM.load(data_path("uvlm_mini.safetensors"))
+    found += [(shipped, scene("val", i).draw(), width) for i, width in ((3, 3), (300, 4))]
+    return [(*one, viz.beam_branches(*one)) for one in found]
+
+
+def test_leaves_are_what_beam_search_finds(trees: list) -> None:
+    """Captions with their places: the likeliest of the branches that ended, or of the longest, where none did. The sum
+    of the words' own log-probabilities is the caption's."""
+    fates = set()
+    for model, picture, width, root in trees:
+        found = model.captions(picture, width)
+        ranked = sorted((way for way in ways(root) if way[-1].rank), key=lambda way: way[-1].rank)
+        assert [way[-1].rank for way in ranked] == list(range(1, len(found) + 1))
+        assert [text(way) for way in ranked] == [caption for caption, _ in found]
+        sums = [sum(branch.own for branch in way) for way in ranked]
+        assert sums == pytest.approx([score for _, score in found], abs=1e-5)
+        ends = [way for way in ways(root) if way[-1].fate in ("ended", "greedy")]
+        best = sorted(ends, key=lambda way: -way[-1].log_prob)[:width]
+        assert not ends or [text(way) for way in best] == [caption for caption, _ in found]
+        fates |= {way[-1].fate for way in ways(root)}
+    assert fates == {"kept", "ended", "dropped", "greedy"}
+
+
+@torch.inference_mode()
+def test_every_branch_has_the_log_probability_of_its_word(trees: list) -> None:
+    """By teacher forcing, word by word; what was kept is as wide as the beam, and grows in order of likelihood."""
+    for model, picture, width, root in trees:
+        features = model.encoder(to_tensor(picture)[None])
+        for way in ways(root):
+            if way[-1].fate == "greedy":
+                continue  # several words at once; its sum is tested above
+            words = model.vocabulary.words
+            line = [BOS, *(words.index(branch.word) if branch.word else EOS for branch in way)]
+            logs = search.log_probs(model.decoder(features, torch.tensor([line[:-1]])))[0]
+            expected = logs.gather(1, torch.tensor(line[1:])[:, None])[:, 0]
+            assert [branch.own for branch in way] == pytest.approx(expected.tolist(), abs=1e-3)
+        for depth in range(1, 40):
+            row = [way for way in ways(root) if len(way) == depth]
+            assert sum(way[-1].fate == "kept" for way in row) <= width
+            assert sum(way[-1].fate != "greedy" for way in row) <= 2 * width
+        for way in [(root,), *ways(root)]:
+            scores = [child.log_prob for child in way[-1].grown if child.fate != "greedy"]
+            assert scores == sorted(scores, reverse=True)
+
+
+def test_words_of_the_tree_do_not_overlap(trees: list) -> None:
+    """Every label has its own place, inside of the figure and as wide as the page; each branch is there once."""
+    import matplotlib as mpl
+    import matplotlib.pyplot as plt
+
+    with mpl.rc_context():
+        viz.style()
+        for *_, root in trees:
+            fig = viz.beam_tree(root)
+            fig.canvas.draw()
+            texts = [t for t in fig.axes[0].texts if t.get_text()]
+            boxes = [t.get_window_extent() for t in texts] + [fig.axes[0].get_legend().get_window_extent()]
+            assert len(texts) == 2 * (len(ways(root)) + 1)
+            for i, one in enumerate(boxes):
+                assert one.x0 >= 0 and one.x1 <= fig.bbox.x1 and one.y0 >= 0 and one.y1 <= fig.bbox.y1
+                assert not any(one.overlaps(other) for other in boxes[:i]), texts[i].get_text()
+            assert fig.get_size_inches()[0] == viz.WIDTH
+            assert len(fig.axes[0].lines) == len(ways(root))
+            plt.close(fig)
+
+
+def test_a_tree_too_wide_is_refused(captioner: UVLM) -> None:
+    """One sentence says what fits."""
+    with pytest.raises(ValueError, match="a beam up to 4 wide"):
+        viz.beam_tree(viz.beam_branches(captioner, scene("val", 3).draw(), 6))
+
+
+def test_outline_holds_the_tree(trees: list) -> None:
+    """Unfolded from line to line it leads to every caption, the best one is open, and nothing that was tried is
+    missing."""
+    for model, picture, width, root in trees:
+        page = BeautifulSoup(viz.beam_outline(root).data, "html.parser")
+        found = {}
+        for place in page.find_all("strong", string=re.compile("caption")):
+            lines = [own(li) for li in [place.find_parent("li"), *place.find_parents("li")[1:]]]
+            found[int(place.string.split()[1])] = " ".join(
+                word for word in reversed(lines) if word not in ("", "<unk>")
+            )
+            opened = [d.has_attr("open") for d in place.find_parents("details")]
+            assert all(opened) or place.string != "caption 1"
+        captions = [caption for caption, _ in model.captions(picture, width)]
+        assert [found[n] for n in sorted(found)] == captions
+        scores = [span.string for span in page.select(".log-prob")]
+        assert sorted(scores) == sorted(f"{way[-1].log_prob:.2f}".replace("-", "−") for way in ways(root))
+        assert len(page.find_all("details")) == len(page.find_all("summary"))
+        assert not page.find_all("script")
+
+
+def own(li: Tag) -> str:
+    """The word that a line of the outline stands for."""
+    line = li.find("summary") or li
+    return line.find(string=True, recursive=False).strip()
+
+
+def test_outline_is_safe_from_its_words() -> None:
+    """A word that looks like markup is a word."""
+    root = viz.Branch("", 0.0, 0.0, "kept", 0, [viz.Branch("<b>&", -1.0, -1.0, "kept")])
+    root.grown.append(viz.Branch("<i>", -2.0, -2.0, "dropped"))
+    page = BeautifulSoup(viz.beam_outline(root).data, "html.parser")
+    assert not page.find_all(["b", "i"]) and "<b>&" in page.get_text() and "<i>" in page.get_text()
 
 
 def test_look_widget_follows_scene_and_step(captioner: UVLM) -> None:

@@ -90,7 +90,12 @@ def _parser() -> argparse.ArgumentParser:
     p = command("caption", _caption, "run", "Caption pictures.")
     p.add_argument("pictures", nargs="+", metavar="PICTURE")
     p.add_argument("--weights", help="checkpoint to use instead of the shipped one")
-    p.add_argument("--beam", type=int, default=3, help="beam width (default 3)")
+    way = p.add_mutually_exclusive_group()
+    way.add_argument("--beam", type=int, default=3, help="beam width (default 3)")
+    way.add_argument("--sample", type=int, metavar="N", help="draw N captions of each picture by lot instead")
+    p.add_argument("--temperature", type=float, help="of the draw: near 0 likely words only (default 1)")
+    p.add_argument("--top-p", type=float, help="draw from the likeliest words that hold this share (default 1)")
+    p.add_argument("--seed", type=int, help="of the draw (default 0)")
 
     p = command("evaluate", _evaluate, "train", "Score captions of a whole split, the model beside people.")
     p.add_argument("--weights", help="checkpoint to use instead of the shipped one")
@@ -201,6 +206,10 @@ def _captioned(arguments: argparse.Namespace, split: str, side: int, limit: int 
 def _caption(arguments: argparse.Namespace) -> int:
     from .pictures import read_picture
 
+    given = {name: getattr(arguments, name) for name in ("temperature", "top_p", "seed")}
+    draw = {name: value for name, value in given.items() if value is not None}
+    if draw and arguments.sample is None:
+        raise ValueError(f"--{next(iter(draw)).replace('_', '-')} is about a draw; say with --sample N how many.")
     model = _load(arguments.weights)
     status = 0
     for path in arguments.pictures:
@@ -210,9 +219,13 @@ def _caption(arguments: argparse.Namespace) -> int:
             print(f"uvlm: {error}", file=sys.stderr)
             status = 2
             continue
-        caption, log_prob = model.captions(picture, arguments.beam)[0]
+        if arguments.sample is None:
+            found = model.captions(picture, arguments.beam)[:1]
+        else:
+            found = model.samples(picture, arguments.sample, **draw)
         name = f"{path}: " if len(arguments.pictures) > 1 else ""
-        print(f"{name}{caption}  (log-probability {log_prob:.2f})")
+        for caption, log_prob in found:
+            print(f"{name}{caption}  (log-probability {log_prob:.2f})")
         strange = model.strangeness(picture)
         if strange > 1:
             print(

@@ -105,6 +105,25 @@ class UVLM(nn.Module):
         return [(self.vocabulary.decode(f.tokens), f.log_prob) for f in found]
 
     @torch.inference_mode()
+    def samples(
+        self, picture: np.ndarray | Tensor, number: int, temperature: float = 1.0, top_p: float = 1.0, seed: int = 0
+    ) -> list[tuple[str, float]]:
+        """`number` captions of one picture drawn by lot, each with its log-probability; see search.sample.
+
+        The same seed draws the same captions, whatever else was drawn before.
+        """
+        if not 0 <= seed < 2**63:
+            raise ValueError(f"A seed is a whole number from 0 to 2**63 - 1, not {seed}.")
+        tensor = picture if isinstance(picture, Tensor) else to_tensor(picture)
+        dice = torch.Generator().manual_seed(seed)
+        training = self.training
+        self.eval()
+        features = self.encoder(tensor[None])
+        found = search.sample(self.decoder, features, number, temperature, top_p, dice, self.config.longest)[0]
+        self.train(training)
+        return [(self.vocabulary.decode(f.tokens), f.log_prob) for f in found]
+
+    @torch.inference_mode()
     def strangeness(self, picture: np.ndarray | Tensor) -> float:
         """How unlike the training pictures this one is: above 1, a caption of it deserves no trust.
 

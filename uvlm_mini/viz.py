@@ -10,16 +10,19 @@ matplotlib and ipywidgets are imported where they are used.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from IPython.display import HTML
     from ipywidgets import VBox
     from matplotlib.figure import Figure
 
     from uvlm_mini.datasets.scenes import Scene
     from uvlm_mini.model import UVLM
+    from uvlm_mini.search import Found, Tried
 
 # Okabe and Ito's palette, in the order in which lines take it
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#333333")
@@ -515,21 +518,25 @@ def beam_steps(model: UVLM, picture: np.ndarray, width: int = 3) -> list[list[tu
     -------
     For every step the living beginnings and their log-probabilities, the likeliest first.
     """
+    tried, _ = _tried(model, picture, width)
+    steps = [[(t.tokens, t.log_prob) for t in step if t.fate == "kept"] for step in tried]
+    return [[(model.vocabulary.decode(tokens), score) for tokens, score in step] for step in steps if step]
+
+
+def _tried(model: UVLM, picture: np.ndarray, width: int) -> tuple[list[list[Tried]], list[Found]]:
+    """What beam search tries at every step, and what it finds."""
     import torch
 
     from uvlm_mini import search
     from uvlm_mini.model import to_tensor
 
-    steps: list[list[tuple[str, float]]] = []
-
-    def watch(paths: Any, total: Any) -> None:
-        rows = zip(paths[0].tolist(), total[0].tolist(), strict=True)
-        steps.append([(model.vocabulary.decode(path), score) for path, score in rows if score > -np.inf])
-
+    steps: list[list[Tried]] = []
     with torch.inference_mode():
         features = model.encoder(to_tensor(picture)[None])
-        search.beam(model.decoder, features, width, model.config.longest, watch)
-    return [step for step in steps if step]
+        found = search.beam(
+            model.decoder, features, width, model.config.longest, lambda tried: steps.append(tried[0])
+        )  # fmt: skip
+    return steps, found[0]
 
 
 def beam_widget(model: UVLM, picture: np.ndarray, width: int = 3) -> VBox:
@@ -557,6 +564,214 @@ def beam_widget(model: UVLM, picture: np.ndarray, width: int = 3) -> VBox:
     slider.observe(draw, names="value")
     draw()
     return widgets.VBox([slider, says])
+
+
+@dataclass
+class Branch:
+    """One word in the tree of beginnings that beam search has tried.
+
+    Parameters
+    ----------
+    word : str
+        Empty at the root and at the end of a caption.
+    log_prob : float
+        Of the beginning up to this word.
+    own : float
+        Of this word after its beginning; `log_prob` is the sum of these on the way from the root.
+    fate : str
+        As in search.Tried; the root is kept.
+    rank : int
+        Place among the captions that were found, from 1; 0 elsewhere.
+    grown : list of Branch
+        What was tried after it, the likeliest first.
+    """
+
+    word: str
+    log_prob: float
+    own: float
+    fate: str
+    rank: int = 0
+    grown: list[Branch] = field(default_factory=list)
+
+
+def beam_branches(model: UVLM, picture: np.ndarray, width: int = 3) -> Branch:
+    """The tree of all beginnings that beam search tries for a picture.
+
+    Where greedy search's caption was added in the end, it is one branch with all the words that the beam never tried.
+
+    Parameters
+    ----------
+    model : UVLM
+        In eval mode.
+    picture : (S, S, 3) uint8
+    width : int
+        Beginnings that are kept.
+
+    Returns
+    -------
+    Branch
+        The root, with no word.
+    """
+    from uvlm_mini.datasets.vocab import EOS
+
+    steps, found = _tried(model, picture, width)
+    ranks = {(*f.tokens, EOS) if f.ended else tuple(f.tokens): n for n, f in enumerate(found, 1)}
+    root = Branch("", 0.0, 0.0, "kept")
+    at: dict[tuple[int, ...], Branch] = {(): root}
+    for one in (one for step in steps for one in step):
+        path = tuple(one.tokens)
+        known = next(path[:n] for n in range(len(path) - 1, -1, -1) if path[:n] in at)
+        word = " ".join(model.vocabulary.words[number] for number in path[len(known) :] if number != EOS)
+        at[path] = Branch(word, one.log_prob, one.log_prob - at[known].log_prob, one.fate, ranks.get(path, 0))
+        at[known].grown.append(at[path])
+    return root
+
+
+# how each fate is drawn: colour, dash, width of the line
+_FATES: dict[str, tuple[str, Any, float]] = {
+    "kept": (PALETTE[0], "-", 1.5),
+    "ended": (PALETTE[2], "-", 1.5),
+    "dropped": ("#888888", ":", 1.0),
+    "greedy": (PALETTE[1], "--", 1.5),
+}
+
+
+def beam_tree(root: Branch) -> Figure:
+    """Draw the tree of beginnings, a row a word, from the top down.
+
+    Under each word stands the log-probability of the beginning up to it. A square marks the end of a caption, with its
+    place among those that were found; the way to the best one is the thickest line.
+
+    Parameters
+    ----------
+    root : Branch
+        As `beam_branches` gives it, of a beam up to 4 wide.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    ValueError
+        If words would overlap.
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.lines import Line2D
+
+    rows: list[list[tuple[Branch, int]]] = [[(root, 0)]]  # branches, each with the place of its parent in the row above
+    while rows[-1]:
+        rows.append([(child, i) for i, (parent, _) in enumerate(rows[-1]) for child in parent.grown])
+    rows.pop()
+    most = max(map(len, rows))
+    if most > 9:
+        raise ValueError(f"A row of {most} words does not fit the page; draw the tree of a beam up to 4 wide.")
+    best = _way_to_the_best(root)
+    fig, axis = plt.subplots(figsize=(WIDTH, 0.5 * len(rows) + 0.3))
+    for depth, row in enumerate(rows):
+        for i, (branch, parent) in enumerate(row):
+            color, dash, wide = _FATES[branch.fate]
+            x = (i + 0.5) / len(row)
+            if depth:
+                above = (parent + 0.5) / len(rows[depth - 1])
+                wide = 3.0 if any(branch is b for b in best) else wide
+                axis.plot([above, x], [0.66 - depth, 0.28 - depth], dash, color=color, linewidth=wide, zorder=1)
+            kind: dict[str, Any] = {
+                "color": "#555555" if branch.fate == "dropped" else "black",
+                "ha": "center",
+                "va": "center",
+            }
+            name = _label(branch) if depth else "(begin)"
+            axis.text(x, 0.08 - depth, name, fontsize=9, weight="bold" if branch.rank else "normal", **kind)
+            axis.text(x, -0.2 - depth, _signed(branch.log_prob), fontsize=8, **kind)
+    used = {branch.fate for row in rows for branch, _ in row}
+    named = {"kept": "kept", "ended": "a caption", "dropped": "dropped", "greedy": "greedy search, added"}
+    lines = [Line2D([], [], color=_FATES[f][0], linestyle=_FATES[f][1], label=named[f]) for f in named if f in used]
+    axis.legend(handles=lines, frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.5, 0))
+    axis.set(xlim=(0, 1), ylim=(0.6 - len(rows), 0.3))
+    axis.axis("off")
+    return fig
+
+
+def _signed(value: float) -> str:
+    """Two digits after the point, and a minus as long as a plus."""
+    return f"{value:.2f}".replace("-", "−")
+
+
+def _way_to_the_best(branch: Branch) -> list[Branch]:
+    """The branches from here to the caption of rank 1; none if it is elsewhere."""
+    ways = (_way_to_the_best(child) for child in branch.grown)
+    onward = [] if branch.rank == 1 else next((way for way in ways if way), [])
+    return [branch, *onward] if onward or branch.rank == 1 else []
+
+
+def _label(branch: Branch) -> str:
+    """What stands at a branch of the figure: its word, or a square where a caption ends."""
+    if branch.fate in ("ended", "greedy"):
+        return f"■ {branch.rank}" if branch.rank else "■"
+    return branch.word or "■ lost"
+
+
+def beam_outline(root: Branch) -> HTML:
+    """The tree of beginnings as a list to unfold, which needs neither a kernel nor a script.
+
+    Every kept beginning is a line that opens, by a click or by the keyboard; the way to the best caption is open.
+
+    Parameters
+    ----------
+    root : Branch
+        As `beam_branches` gives it.
+
+    Returns
+    -------
+    IPython.display.HTML
+    """
+    from html import escape
+
+    from IPython.display import HTML
+
+    best = _way_to_the_best(root)
+
+    def number(branch: Branch) -> str:
+        return f"<span class='log-prob'>{_signed(branch.log_prob)}</span>"
+
+    def line(branch: Branch) -> str:
+        if branch.fate == "greedy":
+            says = f"{escape(branch.word)} <strong>(end)</strong> by greedy search, added"
+        elif branch.fate == "ended":
+            says = "<strong>(end)</strong>"
+        else:
+            says = escape(branch.word)
+        place = f" <strong>caption {branch.rank}</strong>" if branch.rank else ""
+        return f"{says} {number(branch)}{place}"
+
+    def item(branch: Branch) -> str:
+        if not branch.grown:
+            left = " <span class='note'>(overtaken)</span>" if branch.fate == "kept" and not branch.rank else ""
+            return f"<li>{line(branch)}{left}</li>"
+        is_open = " open" if any(branch is b for b in best) else ""
+        return f"<li><details{is_open}><summary>{line(branch)}</summary>{items(branch)}</details></li>"
+
+    def items(branch: Branch) -> str:
+        shown = [item(child) for child in branch.grown if child.fate != "dropped" or child.grown]
+        lost = [child for child in branch.grown if child.fate == "dropped" and not child.grown]
+        words = ", ".join(f"{escape(child.word) or '(end)'} {number(child)}" for child in lost)
+        shown += [f"<li class='note'>dropped: {words}</li>"] if lost else []
+        return f"<ul>{''.join(shown)}</ul>"
+
+    return HTML(f"<div class='beam-tree'>{_OUTLINE_STYLE}{items(root)}</div>")
+
+
+# The book's theme names its colours --pst-..., JupyterLab --jp-...: the tree takes those of the page it stands on.
+_OUTLINE_STYLE = """<style>
+.beam-tree { color: var(--pst-color-text-base, var(--jp-content-font-color1, inherit)); }
+.beam-tree ul { list-style: none; margin: 0; padding-left: 0.9em; }
+.beam-tree li { margin: 0; padding: 0.1em 0; }
+.beam-tree li > details > ul { border-left: 1px solid var(--pst-color-border, var(--jp-border-color1, #999)); }
+.beam-tree summary { cursor: pointer; }
+.beam-tree .log-prob { font-variant-numeric: tabular-nums; }
+.beam-tree .note, .beam-tree .log-prob { color: var(--pst-color-text-muted, var(--jp-content-font-color2, inherit)); }
+</style>"""
 
 
 class Look(NamedTuple):
