@@ -122,6 +122,8 @@ MISTAKES = [
     (["train", "--stage", "scst", "--rate", "-1"], 2, "rate of stage scst must be a number above 0, not -1.0"),
     (["train", "--stage", "scst", "--rate", "nan"], 2, "rate of stage scst must be a number above 0, not nan"),
     (["train", "--recipe", "class", "--stage", "scst", "--limit", "64", "--out", "new"], 2, "from trained weights"),
+    (["plot", "none", "--out", "plot.png"], 2, "There is no log"),
+    (["plot", "none", "--out", "plot.doc"], 2, "as .png, .svg or .pdf"),
     (["scenes", "out", "--splits", "dev"], 2, "no split 'dev'"),
     (["scenes", "out", "--pixels", "1"], 2, "16 to 4096"),
     (["scenes", "file/out", "--splits", "val", "--limit", "1"], 1, "."),
@@ -203,8 +205,8 @@ def test_stopped_training_resumes(tmp_path: Path) -> None:
     assert UVLM.load(tmp_path / "run" / "weights.safetensors").familiarity is not None
 
 
-def test_one_stage_from_given_weights(tmp_path: Path) -> None:
-    """Stage 4 on the shipped weights, a single step; what was asked for is noted in what came out."""
+def test_one_stage_from_given_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Stage 4 on the shipped weights, a single step; what was asked for is noted in what came out, and can be drawn."""
     from uvlm_mini.model import read_tensors
 
     weights = str(data_path(cli.WEIGHTS))
@@ -215,6 +217,13 @@ def test_one_stage_from_given_weights(tmp_path: Path) -> None:
     before, _ = read_tensors(weights)
     moved = {name.split(".")[0] for name, value in made.items() if not torch.equal(value, before[name])}
     assert moved == {"decoder", "familiarity"}
+    capsys.readouterr()
+    pictures = []
+    for name in ("a.png", "b.png"):
+        assert cli.main(["plot", str(tmp_path / "run"), "--out", str(tmp_path / name)]) == 0
+        assert capsys.readouterr().out == f"{tmp_path / name}\n"
+        pictures.append((tmp_path / name).read_bytes())
+    assert pictures[0] == pictures[1] and Image.open(tmp_path / "a.png").width > 600
 
 
 def test_doctor_says_ok_and_fail(monkeypatch: pytest.MonkeyPatch) -> None:

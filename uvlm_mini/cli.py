@@ -1,4 +1,4 @@
-"""The command `uvlm`: pretrain, train, caption, evaluate, scenes, doctor.
+"""The command `uvlm`: pretrain, train, plot, caption, evaluate, scenes, doctor.
 
 Every mistake is answered by one sentence on standard error: exit status 2 where what was given is wrong, 1 where
 the work failed, 130 where it was stopped.
@@ -128,6 +128,10 @@ def _parser() -> argparse.ArgumentParser:
     _data_arguments(p)
     p.add_argument("--check", action="store_true", help="train nothing: count, compare with COCO, find broken files")
     p.add_argument("--decode", action="store_true", help="with --check: decode every picture, not only its header")
+
+    p = command("plot", _plot, "book", "Draw the logs of runs of `uvlm train`, side by side.")
+    p.add_argument("runs", nargs="+", metavar="RUN", help="folder that --out named")
+    p.add_argument("--out", required=True, metavar="FILE", help="picture to write: .png, .svg or .pdf")
 
     p = command("pretrain", _pretrain, "train", "Train the encoder on ImageNet-1K (stage 1), or resume.", LAUNCH)
     p.add_argument("folder", metavar="FOLDER", help="has train/ and val/, each with one folder a class")
@@ -338,6 +342,20 @@ def _tell(report: Report) -> int:
     if len(report.problems) > 20:
         print(f"uvlm: There are {len(report.problems) - 20} problems more.", file=sys.stderr)
     return 2 if report.problems else 0
+
+
+def _plot(arguments: argparse.Namespace) -> int:
+    from . import viz
+
+    viz.style()
+    out = Path(arguments.out)
+    if out.suffix not in (".png", ".svg", ".pdf"):
+        raise ValueError(f"A plot is written as .png, .svg or .pdf, not as {out.name}; give such a name to --out.")
+    fig = viz.training({run: viz.read_log(Path(run, "log.csv")) for run in arguments.runs})
+    dates = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+    fig.savefig(out, metadata=dates[out.suffix])  # the same log gives the same file
+    print(out)
+    return 0
 
 
 def _pretrain(arguments: argparse.Namespace) -> int:
