@@ -1,16 +1,21 @@
 """Committed results are what the code still gives."""
 
 import math
+from functools import partial
 
 import pytest
 
 from benchmarks import (
+    captions,
     core_cost,
     dataset,
+    decoder_ablation,
     decoder_cost,
+    decoders,
     encoder_ablation,
     encoder_peers,
     encoder_speed,
+    gcdm_readings,
     long_run,
     modulation_cost,
     record,
@@ -89,6 +94,17 @@ def test_scst_step() -> None:
 def test_long_run() -> None:
     """The first 2,000 of the million steps reach the same states, and differ from float64 in the same digit."""
     agree(result("long_run"), f"first {long_run.SMALL}", long_run.small())
+
+
+@pytest.mark.parametrize(
+    ("table", "name"),
+    [(decoders, "LSTM + Bahdanau"), (gcdm_readings, "vector, H-Swish"), (decoder_ablation, "+ channel modulation")],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_tables_of_decoders(table, name: str) -> None:
+    """One decoder of each table still starts to learn in the same way."""
+    made = result(table.__name__.split(".")[-1])
+    agree(made, f"five steps of {name}", captions.small(partial(table.build, name)))
 
 
 def test_decoder_cost() -> None:
