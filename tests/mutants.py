@@ -525,6 +525,27 @@ MUTANTS = (
         "tests/test_pretrain.py",
     ),
     Mutant(
+        "left and right exchanged in what stage 1 asks",
+        "uvlm_mini/train/stages.py",
+        'SIDES = ("left", "right", "above", "below")',
+        'SIDES = ("right", "left", "above", "below")',
+        "tests/test_train.py",
+    ),
+    Mutant(
+        "a thing stands to others as they to it",
+        "uvlm_mini/train/stages.py",
+        "{t.stands(other) for other",
+        "{other.stands(t) for other",
+        "tests/test_train.py",
+    ),
+    Mutant(
+        "colours are taught of recoloured pictures",
+        "uvlm_mini/train/stages.py",
+        "F.cross_entropy(color[recolored:], cells[recolored:, 1],",
+        "F.cross_entropy(color, cells[:, 1],",
+        "tests/test_train.py",
+    ),
+    Mutant(
         "auxiliary loss left out",
         "uvlm_mini/train/pretrain.py",
         "final + self.recipe.lambda_aux * aux",

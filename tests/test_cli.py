@@ -206,7 +206,7 @@ def test_stopped_training_resumes(tmp_path: Path) -> None:
 
 
 def test_one_stage_from_given_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Stage 4 on the shipped weights, a single step; what was asked for is noted in what came out, and can be drawn."""
+    """Stage 4 on the shipped weights, two steps; what was asked for is noted in what came out, and can be drawn."""
     from uvlm_mini.model import read_tensors
 
     weights = str(data_path(cli.WEIGHTS))

@@ -1,6 +1,7 @@
 """The training loop: a run that was stopped is the run that was not."""
 
 import csv
+import itertools
 import json
 import math
 import os
@@ -28,7 +29,19 @@ from uvlm_mini.model import UVLM, read_tensors, write_tensors
 from uvlm_mini.train import loop
 from uvlm_mini.train.loop import Trainer
 from uvlm_mini.train.shared import schedule
-from uvlm_mini.train.stages import RECIPES, Stage, caption_loss, cells
+from uvlm_mini.train.stages import (
+    LAMBDA_AUX,
+    RECIPES,
+    SIDES,
+    UNASKED,
+    SceneHeads,
+    Stage,
+    caption_loss,
+    cells,
+    owners,
+    recolor,
+    standings,
+)
 
 STAGES = (  # 4 steps an epoch, 24 steps in all
     Stage("pretrain", epochs=2, rate=3e-3, batch=16),
@@ -620,6 +633,105 @@ def test_cells_are_counted_pixel_by_pixel(side, least):
                     winners = [t for t, n in zip(s.things, counts, strict=True) if n == best]
                     allowed = {(list(KINDS).index(t.kind) + 1, list(COLORS).index(t.color) + 1) for t in winners}
                 assert tuple(found[:, row, column]) in allowed
+
+
+def test_standings_are_what_the_centres_say():
+    """By a loop over pairs: who lies farther along one axis, by more than half as much again, stands so."""
+    asked = 0
+    for i in range(60):
+        s = scene("hard", i) if i % 2 else scene("train", i)
+        who, found = owners(s, 8, 0.3), standings(s, 8, 0.3)
+        for row, column in np.ndindex(8, 8):
+            got = found[:, row, column].tolist()
+            if not who[row, column] or len(s.things) == 1:
+                assert got == [UNASKED] * 4
+                continue
+            t = s.things[who[row, column] - 1]
+            expected = dict.fromkeys(SIDES, 0)
+            for other in s.things:
+                dx = other.x + other.box / 2 - t.x - t.box / 2
+                dy = other.y + other.box / 2 - t.y - t.box / 2
+                if abs(dx) > 1.5 * abs(dy):
+                    expected["left" if dx > 0 else "right"] = 1
+                if abs(dy) > 1.5 * abs(dx):
+                    expected["above" if dy > 0 else "below"] = 1
+            assert got == list(expected.values())
+            asked += 1
+    assert asked > 200
+
+
+def test_recolored_pictures_keep_their_light():
+    """Each has its three colours of light exchanged, in more than one way over a batch, and none stays as it was."""
+    dice = np.random.default_rng(0)
+    before = dice.integers(0, 256, (20, 4, 4, 3), np.uint8)
+    after = before.copy()
+    recolor(after, dice)
+    ways = set()
+    for a, b in zip(before, after, strict=True):
+        found = [w for w in itertools.permutations(range(3)) if (a[..., list(w)] == b).all()]
+        assert len(found) == 1 and found[0] != (0, 1, 2)
+        ways.add(found[0])
+    assert len(ways) > 2
+
+
+@pytest.mark.parametrize("recolored", [0, 2, 3])
+def test_what_recolored_pictures_teach(recolored):
+    """Kinds and relations of every picture; colour and background of those alone that keep their colours."""
+    torch.manual_seed(0)
+    heads = SceneHeads(8, 6)
+    batch = {
+        "cells": torch.from_numpy(np.stack([cells(scene("hard", i), 8, 0.3) for i in range(3)])),
+        "cells_aux": torch.from_numpy(np.stack([cells(scene("hard", i), 4, 0.15) for i in range(3)])),
+        "stands": torch.from_numpy(np.stack([standings(scene("hard", i), 8, 0.3) for i in range(3)])),
+        "place": torch.tensor([0, 1, 2]),
+        "recolored": torch.tensor(recolored),
+    }
+    features, prior = torch.randn(3, 8, 8, 8), torch.randn(3, 6, 4, 4)
+    heads(features, prior, batch).backward()
+    whole = {name: parameter.grad for name, parameter in heads.named_parameters()}
+    heads.zero_grad(set_to_none=True)
+
+    def ce(logits, targets, weight=None):
+        return torch.nn.functional.cross_entropy(logits, targets, weight)
+
+    total = torch.zeros(())
+    for share, x, cell, place, name in (
+        (1.0, features, heads.cell, heads.place, "cells"),
+        (LAMBDA_AUX, prior, heads.cell_aux, heads.place_aux, "cells_aux"),
+    ):
+        kind, color = cell(x).split(heads.sizes, 1)
+        total = total + share * ce(kind, batch[name][:, 0], heads.kind_weight)
+        plain = slice(recolored, None)
+        if recolored < 3:
+            total = total + share * ce(color[plain], batch[name][plain, 1], heads.color_weight)
+            total = total + share * ce(place(x.mean((2, 3)))[plain], batch["place"][plain])
+    p = torch.sigmoid(heads.stands(features))
+    terms = [
+        -torch.log(p[at]) if batch["stands"][at] else -torch.log(1 - p[at])
+        for at in np.ndindex(*batch["stands"].shape)
+        if batch["stands"][at] != UNASKED
+    ]
+    (total + torch.stack(terms).mean()).backward()
+    for name, parameter in heads.named_parameters():
+        assert (whole[name] is None) == (parameter.grad is None), name
+        if parameter.grad is not None:
+            torch.testing.assert_close(whole[name], parameter.grad, msg=name)
+
+
+def test_relations_are_asked_where_the_stage_says(data, tmp_path):
+    """In the batch, in the log, and of as many recoloured pictures as the stage says; else nowhere."""
+    asking = Stage("pretrain", 1, 3e-3, batch=16, relations=True, recolored=0.25)
+    for stage in (asking, Stage("pretrain", 1, 3e-3, batch=16)):
+        trainer = Trainer(TINY, (stage,), *data, tmp_path / str(stage.relations), quiet=True)
+        batch = trainer._batch(stage, np.arange(16), 0)
+        assert ("stands" in batch) == ("recolored" in batch) == stage.relations
+        trainer.run()
+        (row,) = rows(trainer.folder)
+        assert (row["stands"] != "") == stage.relations
+    plain = trainer._batch(Stage("pretrain", 1, 3e-3, batch=16), np.arange(16), 0)["pictures"]
+    other = trainer._batch(asking, np.arange(16), 0)["pictures"]
+    same = (plain == other).flatten(1).all(1).tolist()
+    assert same == [False] * 4 + [True] * 12
 
 
 def test_caption_loss_is_the_mean_over_words():

@@ -53,7 +53,7 @@ from .shared import (
     schedule,
     trim_log,
 )
-from .stages import SceneHeads, Stage, caption_loss, cells, loss_of, torch_batch
+from .stages import UNASKED, SceneHeads, Stage, caption_loss, cells, loss_of, recolor, standings, torch_batch
 
 SAVE_SECONDS = 60  # a kill costs a minute of work at most
 SHIFT = 32  # a training picture may be moved by the 32nd part of its side: two pixels of 64, seven of 224
@@ -398,11 +398,17 @@ class Trainer:
             y, x = most + dice.integers(-most, most + 1, 2)
             pictures = np.pad(self.data.pictures[rows], ((0, 0), (most, most), (most, most), (0, 0)), "edge")
             pictures = pictures[:, y : y + side, x : x + side]
+            if stage.recolored:  # of stage 1
+                batch["recolored"] = torch.tensor(round(stage.recolored * len(rows)))
+                recolor(pictures[: int(batch["recolored"])], dice)
             batch["pictures"] = _tensor(pictures)
         if stage.name == "scst":
             return batch
         if stage.name == "pretrain":
-            return batch | torch_batch({name: value[rows] for name, value in self._targets().items()})
+            targets = {name: value[rows] for name, value in self._targets().items()}
+            if not stage.relations:
+                del targets["stands"]
+            return batch | torch_batch(targets)
         lines = []
         for row in rows:
             several = self.tokens[row]
@@ -425,6 +431,7 @@ class Trainer:
             self.targets = {
                 "cells": np.stack([cells(s, side, 0.3) for s in self.data.scenes]),
                 "cells_aux": np.stack([cells(s, side // 2, 0.15) for s in self.data.scenes]),
+                "stands": np.stack([standings(s, side, 0.3) for s in self.data.scenes]),
                 "place": np.array([BACKGROUNDS.index(s.background) for s in self.data.scenes]),
             }
         return self.targets
@@ -451,9 +458,10 @@ class Trainer:
 
     @torch.inference_mode()
     def validate(self, stage: Stage) -> dict[str, str]:
-        """Scores on the validation pictures: cell accuracy in stage 1; afterwards the loss, and of greedy captions
-        CIDEr and, where the scenes are known, the share that name all things rightly, the share that tell a relation
-        where there is one to tell, and the share of told relations that are true (empty where none is told)."""
+        """Scores on the validation pictures. In stage 1 the share of filled cells whose kind is right and, where they
+        are asked for, of right answers about relations. Afterwards the loss, and of greedy captions CIDEr and, where
+        the scenes are known, the share that name all things rightly, the share that tell a relation where there is one
+        to tell, and the share of told relations that are true (empty where none is told)."""
         from ..metrics import cider, truthfulness
 
         self.model.eval()
@@ -461,13 +469,18 @@ class Trainer:
         scores: dict[str, str] = {}
         if stage.name == "pretrain":
             side = self.config.encoder.side
-            right = total = 0
+            hits: dict[str, list[np.ndarray]] = {"cells": [], "stands": []}
             for k, pictures in enumerate(parts):
-                kinds = self.heads.cell(encode(self.model, pictures))[:, : self.heads.sizes[0]].argmax(1).numpy()
-                truth = np.stack([cells(s, side, 0.3)[0] for s in self.val.scenes[k * 250 : k * 250 + 250]])
-                right += int((kinds == truth)[truth > 0].sum())
-                total += int((truth > 0).sum())
-            scores["cells"] = f"{right / total:.4f}"
+                scenes = self.val.scenes[k * 250 : k * 250 + 250]
+                features = encode(self.model, pictures)
+                kinds = self.heads.cell(features)[:, : self.heads.sizes[0]].argmax(1).numpy()
+                truth = np.stack([cells(s, side, 0.3)[0] for s in scenes])
+                hits["cells"].append((kinds == truth)[truth > 0])
+                answers = (self.heads.stands(features) > 0).numpy()
+                truth = np.stack([standings(s, side, 0.3) for s in scenes])
+                hits["stands"].append((answers == truth)[truth != UNASKED])
+            asked = ("cells", "stands") if stage.relations else ("cells",)
+            scores = {name: f"{np.concatenate(hits[name]).mean():.4f}" for name in asked}
         else:
             said, loss = [], []
             for k, pictures in enumerate(parts):
@@ -490,7 +503,7 @@ class Trainer:
 
 
 TRUTHS = {"right_things": "right things", "told_relation": "told relation", "true_relations": "relations"}
-LOG = ("stage", "step", "epoch", "rate", "loss", "reward", "val_loss", "cells", "cider", *TRUTHS, "seconds")
+LOG = ("stage", "step", "epoch", "rate", "loss", "reward", "val_loss", "cells", "stands", "cider", *TRUTHS, "seconds")
 
 
 def encode(model: UVLM, pictures: np.ndarray) -> Tensor:
