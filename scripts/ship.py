@@ -2,12 +2,14 @@
 
     python scripts/ship.py runs/mini
 
-Copies the weights to data/, notes what they say of one held-out scene (data/golden.txt), draws the picture of README
-and landing page, scores every split (data/MODEL_CARD.md), and runs the notebooks.
+Copies the weights and the log of their training to data/, notes what they say of one held-out scene
+(data/golden.txt), draws the picture of README and landing page, scores every stage and every split
+(data/MODEL_CARD.md), and runs the notebooks.
 """
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -40,14 +42,17 @@ def main(run: str) -> int:
     from uvlm_mini.model import UVLM, read_tensors, write_tensors
 
     weights = ROOT / "data" / "uvlm_mini.safetensors"
+    if not list(Path(run).glob("stage_*_scst.safetensors")):
+        sys.exit(f"{run} does not hold the weights of every stage; train it with `uvlm train --keep`, then ship it.")
     if Path(run, "weights.safetensors").resolve() != weights:
         tensors, about = read_tensors(Path(run, "weights.safetensors"))
         about.pop("format")
         write_tensors(weights, tensors, about)
+    shutil.copyfile(Path(run, "log.csv"), weights.with_suffix(".csv"))
     model = UVLM.load(weights)
     (ROOT / "data" / "golden.txt").write_text(model.caption(scene(*GOLDEN).draw()) + "\n", encoding="utf-8")
     picture(model, ROOT / "book" / "_static" / "readme.png")
-    for command in (["-m", "benchmarks.shipped"], ["scripts/run_notebooks.py"]):
+    for command in (["-m", "benchmarks.stages", run], ["-m", "benchmarks.shipped"], ["scripts/run_notebooks.py"]):
         subprocess.run([sys.executable, *command], cwd=ROOT, check=True)
     return 0
 

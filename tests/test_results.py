@@ -126,4 +126,5 @@ def test_card_tells_the_file() -> None:
     path = record.ROOT / shipped.WEIGHTS
     _, about = read_tensors(path)
     card = (record.ROOT / "data" / "MODEL_CARD.md").read_text(encoding="utf-8")
-    assert card == shipped.card(result("shipped")["rows"], about, UVLM.load(path))
+    others = shipped.made("stages"), shipped.made("quarter")
+    assert card == shipped.card(result("shipped")["rows"], about, UVLM.load(path), *others)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ import torch
 
 from tests.conftest import ROOT, TINY
 from uvlm_mini import metrics, search
+from uvlm_mini.baselines.nic import NIC
 from uvlm_mini.datasets.coco import CaptionSet
 from uvlm_mini.datasets.drawing import COLORS, KINDS
 from uvlm_mini.datasets.scenes import samples, scene
@@ -190,13 +192,15 @@ def test_a_finished_run_has_nothing_left_to_do(data, whole):
     assert rows(folder) == before
 
 
-@pytest.mark.parametrize("other", ["seed", "stages", "config", "words", "pictures"])
+@pytest.mark.parametrize("other", ["seed", "stages", "config", "words", "pictures", "decoder"])
 def test_a_folder_of_another_run_is_refused(data, whole, other):
     """Another seed, recipe, size, vocabulary or set of pictures: the sentence names which, the checkpoint stays."""
     folder, _ = whole
     train, val = data
-    config, stages, seed = TINY, STAGES, 3
-    if other == "seed":
+    config, stages, seed, decoder = TINY, STAGES, 3, None
+    if other == "decoder":
+        decoder = partial(NIC, TINY.decoder)
+    elif other == "seed":
         seed = 4
     elif other == "stages":
         stages = (*STAGES[:2], replace(STAGES[2], rate=2e-3), STAGES[3])
@@ -209,7 +213,7 @@ def test_a_folder_of_another_run_is_refused(data, whole, other):
         train = replace(train, captions=[*train.captions[:64], ["a"]])
     before = (folder / "last.safetensors").read_bytes()
     with pytest.raises(ValueError, match=f"another {other}"):
-        Trainer(config, stages, train, val, folder, seed=seed, quiet=True)
+        Trainer(config, stages, train, val, folder, seed=seed, quiet=True, decoder=decoder)
     assert (folder / "last.safetensors").read_bytes() == before
 
 
@@ -416,6 +420,42 @@ def test_a_stage_starts_from_weights(data, whole, tmp_path):
     assert learned and all(k.startswith("decoder.") for k in learned)
     with pytest.raises(ValueError, match="a model of other sizes"):
         Trainer(replace(TINY, longest=9), STAGES, *data, tmp_path / "c", only="scst", weights=weights)
+
+
+def test_weights_are_kept_stage_by_stage(data, whole, tmp_path):
+    """Stopped and resumed, a run keeps at the end of each stage what a run of the stages so far ends with."""
+    stop_at(Trainer(TINY, STAGES, *data, tmp_path, seed=3, quiet=True, keep=True), 2, 1)
+    kept = ["stage_1_pretrain", "stage_2_decoder", "stage_3_together", "stage_4_scst"]
+    assert sorted(path.stem for path in tmp_path.glob("stage_*")) == kept[:2]
+    Trainer(TINY, STAGES, *data, tmp_path, seed=3, quiet=True, keep=True).run()
+    assert sorted(path.stem for path in tmp_path.glob("stage_*")) == kept and not list(whole[0].glob("stage_*"))
+    for last, name in enumerate(kept):
+        model = UVLM.load(tmp_path / f"{name}.safetensors").state_dict()
+        if last == 3:
+            expected = whole[1]
+        else:
+            short = Trainer(TINY, STAGES[: last + 1], *data, tmp_path / name, seed=3, quiet=True)
+            expected = short.run().state_dict()
+        assert model and all(torch.equal(value, expected[key]) for key, value in model.items())
+
+
+def test_another_decoder_goes_through_every_stage(data, tmp_path):
+    """From a trained encoder, stopped in stage 4 and resumed: the same to the bit, and it learns in each stage."""
+    eyes = Trainer(TINY, STAGES[:1], *data, tmp_path / "eyes", seed=3, quiet=True).run().encoder
+    ends, options = [], {"seed": 3, "quiet": True, "encoder": eyes, "decoder": partial(NIC, TINY.decoder)}
+    for name, stop in (("a", False), ("b", True)):
+        trainer = Trainer(TINY, STAGES[1:], *data, tmp_path / name, keep=True, **options)
+        assert isinstance(trainer.model.decoder, NIC)
+        if stop:
+            stop_at(trainer, 2, 1)
+            trainer = Trainer(TINY, STAGES[1:], *data, tmp_path / name, keep=True, **options)
+        ends.append(trainer.run().state_dict())
+    assert all(torch.equal(ends[0][k], ends[1][k]) for k in ends[0])
+    kept = [read_tensors(path)[0] for path in sorted((tmp_path / "a").glob("stage_*"))]
+    for before, after in zip(kept, kept[1:], strict=False):
+        moved = {key for key in before if not torch.equal(before[key], after[key])}
+        assert any(key.startswith("decoder.lstm") for key in moved)
+    assert len(kept) == 3 and float(rows(tmp_path / "a")[-1]["reward"]) > 0
 
 
 # ----------------------------------------------------------------------------------------------------------------

@@ -124,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--stage", default="all", help="all, or one of pretrain, decoder, together, scst (default all)")
     p.add_argument("--weights", help="start from these weights, not from random ones")
+    p.add_argument("--keep", action="store_true", help="keep the weights at the end of every stage, too")
     p.add_argument("--rate", type=float, help="with --stage: its highest learning rate, instead of the recipe's")
     _data_arguments(p)
     p.add_argument("--check", action="store_true", help="train nothing: count, compare with COCO, find broken files")
@@ -308,6 +309,7 @@ def _train(arguments: argparse.Namespace) -> int:
     trainer = Trainer(
         config, stages, train, val, arguments.out, arguments.seed,
         command=command, only=only, weights=arguments.weights, encoder=encoder, memory=arguments.memory,
+        keep=arguments.keep,
     )  # fmt: skip
     if trainer.progress.stage or trainer.progress.step:
         print(f"Resuming {trainer.checkpoint}.", file=sys.stderr)

@@ -7,6 +7,7 @@ therefore ends with the same weights as one that was not.
     last.safetensors       the checkpoint; a failed step never gets there
     best.safetensors       the weights with the highest CIDEr on the validation pictures so far
     weights.safetensors    the weights at the end
+    stage_1_pretrain.safetensors, ...   those at the end of every stage, if asked for
     log.csv                a line an epoch
     lock                   held while a process trains here
 """
@@ -19,6 +20,7 @@ import math
 import signal
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,7 @@ from ..config import UVLMConfig
 from ..datasets.coco import CaptionSet
 from ..datasets.files import expect
 from ..datasets.vocab import PAD, Vocabulary, encode_told
+from ..decoder import Decoder
 from ..encoder import OverMod
 from ..model import UVLM, Familiarity, fit_weights, read_tensors, to_tensor, write_tensors
 from .features import FeatureFile, fingerprint, forget, remember
@@ -84,6 +87,9 @@ class Trainer:
     memory : gigabytes that the features of a frozen encoder may take in memory; see `remember`.
     only : the name of the one stage to run; the stages before it are done in the folder, or `weights` stand for them.
     weights : a file of weights to start from instead of random ones, whose vocabulary is kept.
+    keep : whether the weights at the end of every stage are kept.
+    decoder : makes another decoder than the configuration's, given the number of words; `run` then returns a model with
+        it, whose file `UVLM.load` does not take.
 
     Raises
     ------
@@ -106,6 +112,8 @@ class Trainer:
         memory: float = 4.0,
         only: str | None = None,
         weights: str | Path | None = None,
+        keep: bool = False,
+        decoder: Callable[[int], Decoder] | None = None,
     ) -> None:
         names = [stage.name for stage in stages]
         if only is not None and only not in names:
@@ -114,7 +122,7 @@ class Trainer:
         self.end = first + 1 if only else len(stages)  # the stage that is not run any more
         torch.manual_seed(seed)
         self.config, self.stages, self.data, self.val = config, stages, train, val
-        self.folder, self.seed, self.quiet, self.command = Path(folder), seed, quiet, command
+        self.folder, self.seed, self.quiet, self.command, self.keep = Path(folder), seed, quiet, command, keep
         start = UVLM.load(weights) if weights else None
         if start is not None and start.config != config:
             raise ValueError(f"{weights} holds a model of other sizes than this recipe's; give weights of this recipe.")
@@ -122,6 +130,8 @@ class Trainer:
         self.vocabulary = start.vocabulary if start else built
         self.tokens = encode_told(self.vocabulary, train.captions, train.names, config.longest)
         self.model = UVLM(config, self.vocabulary)
+        if decoder is not None:
+            self.model.decoder = decoder(len(self.vocabulary))  # type: ignore[assignment]
         if start is not None:
             start.familiarity = None  # learned anew at the end
             self.model.load_state_dict(start.state_dict())
@@ -141,6 +151,7 @@ class Trainer:
             "seed": seed,
             "pictures": len(train),
             "encoder": None if encoder is None else fingerprint(encoder),
+            "decoder": type(self.model.decoder).__name__,
             "start": hashlib.sha256(Path(weights).read_bytes()).hexdigest() if weights else "",
         }
         self.optimizer = self._optimizer()
@@ -241,6 +252,9 @@ class Trainer:
             try:
                 while self.progress.stage < self.end:
                     self._run_stage(self.stages[self.progress.stage])
+                    if self.keep:
+                        name = f"stage_{self.progress.stage + 1}_{self.stages[self.progress.stage].name}.safetensors"
+                        self.model.save(self.folder / name, **self._notes())
                     done, self.features, self.reward = self.features, None, None
                     self.progress.stage, self.progress.step = self.progress.stage + 1, 0
                     self.optimizer = self._optimizer()
