@@ -478,7 +478,7 @@ MUTANTS = (
     Mutant(
         "captions are drawn anew after a stop",
         "uvlm_mini/train/loop.py",
-        "[self.seed, self.progress.stage, step, 2]",
+        "[self.seed, self.progress.stage, step, 2 + number]",
         "None",
         "tests/test_train.py",
     ),
