@@ -68,17 +68,23 @@ def record(folder: str, stop: str = "", as_two: str = "") -> None:
     torch.set_default_dtype(torch.float64)
     to_tensor, real = loop.to_tensor, loop.loss_of
     loop.to_tensor = lambda pictures: to_tensor(pictures).double()
+    rows_of = features.FeatureFile.__getitem__
+    features.FeatureFile.__getitem__ = lambda file, rows: rows_of(file, rows).double()
     made = trainer(folder, memory=0.0)  # features go through the file
     made._familiarize = lambda: None
     seen: dict[str, list] = {"loss": [], "words": [], "gradient": [], "drawn": []}
-    buffers = list(made.model.buffers())
+    buffers, before = list(made.model.buffers()), list[torch.Tensor]()
+
+    def put_back() -> None:
+        for buffer, value in zip(buffers, before, strict=bool(before)):
+            buffer.copy_(value)
+        before.clear()
 
     def wrapped(stage, model, heads, batch):
-        before = [buffer.clone() for buffer in buffers]
-        loss = real(stage, model, heads, batch)
+        put_back()
         if as_two and len(seen["loss"]) % 2:
-            for buffer, value in zip(buffers, before, strict=True):
-                buffer.copy_(value)
+            before.extend(buffer.clone() for buffer in buffers)  # to be put back once its gradients are there
+        loss = real(stage, model, heads, batch)
         seen["loss"].append(loss.item())
         seen["words"].append(weight(batch))
         if stage.name == "scst":
@@ -91,6 +97,7 @@ def record(folder: str, stop: str = "", as_two: str = "") -> None:
         found = Trainer._optimizer(made)
         learned = [p for group in found.param_groups for p in group["params"]]
         found.register_step_pre_hook(lambda *_: seen["gradient"].append([p.grad.clone() for p in learned]))
+        found.register_step_post_hook(lambda *_: put_back())
         return found
 
     loop.loss_of, made._optimizer = wrapped, optimizer
