@@ -103,7 +103,7 @@ def remember(
                     pictures = data.pictures[mine[0]]
                     expect(data.pictures, mine[1] if len(mine) > 1 else mine[0][:0])
                     with torch.inference_mode():
-                        features = encode(pictures)
+                        features = encode(pictures).contiguous()  # memory is what is sent, not shape
                 for process, part in enumerate(rows[turn : turn + many]):
                     with torch.inference_mode():
                         room = torch.empty(len(part), *shape, device=processes.device)

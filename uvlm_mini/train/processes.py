@@ -83,7 +83,7 @@ class Processes:
         return [one for _, one in sorted(gather_object(numbered), key=lambda pair: pair[0])]
 
     def tell(self, tensor: Tensor, process: int = 0) -> Tensor:
-        """In place: what a process has in this tensor, the main one if no other is named."""
+        """In place: what a process has in this contiguous tensor, the main one if no other is named."""
         if self.many > 1:
             from accelerate.utils import broadcast
 
