@@ -200,7 +200,7 @@ def measure(name: str) -> dict[str, Any]:
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}" if value >= 1 else f"{value:.2f}"
 
 
 def tables(rows: dict[str, Any]) -> dict[str, str]:
@@ -244,9 +244,9 @@ def tables(rows: dict[str, Any]) -> dict[str, str]:
 def page(text: str, rows: dict[str, Any]) -> str:
     """The page with the tables that these rows make, between the comments that name them."""
     for name, table in tables(rows).items():
-        begin, end = f"% table {name}\n\n", f"\n\n% end of table {name}"
+        begin, end = f"% table {name}\n\n", f"% end of table {name}"
         before, rest = text.split(begin)
-        text = before + begin + table + end + rest.split(end)[1]
+        text = f"{before}{begin}{table}\n\n{end}{rest.split(end)[1]}"
     return text
 
 
