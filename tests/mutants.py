@@ -478,9 +478,37 @@ MUTANTS = (
     Mutant(
         "captions are drawn anew after a stop",
         "uvlm_mini/train/loop.py",
-        "[self.seed, self.progress.stage, step, 2]",
+        "[self.seed, self.progress.stage, step, 2 + number]",
         "None",
         "tests/test_train.py",
+    ),
+    Mutant(
+        "a micro-batch counts as much as any other",
+        "uvlm_mini/train/processes.py",
+        'int((batch["tokens"][:, 1:] != PAD).sum()) if "tokens" in batch else len(batch["pictures"])',
+        "1",
+        "tests/test_scale.py",
+    ),
+    Mutant(
+        "what is drawn depends on the process",
+        "uvlm_mini/train/loop.py",
+        "own[k::many], self._chance(step, numbers[k])",
+        "own[k::many], self._chance(step, k)",
+        "tests/test_scale.py",
+    ),
+    Mutant(
+        "one process stops alone",
+        "uvlm_mini/train/processes.py",
+        "return self.sum(flag)[0] > 0",
+        "return flag",
+        "tests/test_scale.py",
+    ),
+    Mutant(
+        "a grouped convolution's gradient counts as often as it has groups",
+        "benchmarks/paper_cost.py",
+        "conv_flop_count(x, w, grad) * (int(mask[0]) + int(mask[1]))",
+        "conv_flop_count(x, w, grad) * (int(mask[0]) + x[1] * int(mask[1]))",
+        "tests/test_benchmarks.py",
     ),
     Mutant(
         "a gradient that is no number is learned",

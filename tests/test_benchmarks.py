@@ -6,7 +6,17 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import core_cost, encoder_ablation, encoder_peers, long_run, modulation_cost, record, table, task
+from benchmarks import (
+    core_cost,
+    encoder_ablation,
+    encoder_peers,
+    long_run,
+    modulation_cost,
+    paper_cost,
+    record,
+    table,
+    task,
+)
 
 
 def count(row: str, seed: int) -> dict[str, float]:
@@ -208,3 +218,35 @@ def test_steps_that_are_timed_compute():
     shapes = [tuple(part.shape) for part in steps["SSM, matrices alone"]()]
     assert shapes == [(1, 64), (1, 2 + 2 * 16), (1, 64), (1, 32)]
     assert [tuple(part.shape) for part in steps["LSTM, matrices alone"]()] == [(1, 128)] * 2
+
+
+@pytest.mark.parametrize("groups", [1, 2, 8])
+def test_a_training_step_of_a_layer_costs_three_times_its_forward_pass(groups):
+    """A convolution in groups or not, on shapes alone or for real: k^2 C_in / groups, times C_out and the outputs."""
+    forward = 2 * 2 * 8 * (8 // groups) * 9 * 5 * 5  # a multiply-add counts twice; two pictures of 5 x 5
+    for device in ("meta", "cpu"):
+        layer = nn.Conv2d(8, 8, 3, padding=1, groups=groups, device=device)
+        x = torch.randn(2, 8, 5, 5, device=device, requires_grad=True)
+        assert paper_cost.flops(lambda layer=layer, x=x: layer(x)) == forward
+        assert paper_cost.flops(lambda layer=layer, x=x: layer(x).sum().backward()) == 3 * forward
+    assert paper_cost.flops(lambda: layer(x.detach()).sum().backward()) == 2 * forward  # no gradient of the picture
+
+
+def test_what_is_kept_for_the_backward_pass_is_counted_once():
+    """The input of two layers and the output of the first, which the second one reads; no weights."""
+    model = nn.Sequential(nn.Linear(6, 4, bias=False), nn.Linear(4, 3, bias=False))
+    x = torch.randn(10, 6)
+    assert paper_cost.kept_bytes(model, lambda: model(x).sum() + model[0](x).sum()) == 4 * (10 * 6 + 10 * 4)
+
+
+def test_the_recipe_is_added_up_by_hand():
+    """Epochs times pictures times operations, with validation and the features of the frozen encoder."""
+    costs = {f"{name}, a picture": 10**k for k, name in enumerate(("pretrain", "decoder", "together", "scst"))}
+    found = paper_cost.totals({**costs, "encoder forward": 10**6, "decoder forward, a caption": 10**5})
+    looked = 5_000 * (10**6 + 2 * 10**5)  # by the validation of an epoch of COCO
+    assert found["pretrain"] == 300 * 625 * 2048 + 300 * 2 * 50_000 * 10**6
+    assert found["decoder"] == 15 * 1770 * 64 * 10 + 15 * looked + 113_287 * 10**6
+    assert found["together"] == 10 * 3540 * 32 * 100 + 10 * looked
+    assert found["scst"] == 20 * 1770 * 64 * 1000 + 20 * looked + 113_287 * 10**6
+    assert found["whole"] == sum(found[name] for name in ("pretrain", "decoder", "together", "scst"))
+    assert paper_cost.hours(312e12 * 3600) == pytest.approx([5.0, 50.0])

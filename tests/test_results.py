@@ -18,6 +18,7 @@ from benchmarks import (
     gcdm_readings,
     long_run,
     modulation_cost,
+    paper_cost,
     record,
     scst_step,
     shipped,
@@ -111,6 +112,18 @@ def test_decoder_cost() -> None:
     """Multiply-adds, elementwise operations and weights of a step are still the same, and the bytes of preset t."""
     agree(result("decoder_cost"), "step counted", decoder_cost.step(timed=False))
     agree(result("decoder_cost"), "sizes of t", decoder_cost.sizes("t"))
+
+
+def test_paper_cost() -> None:
+    """Operations of a picture in stage 3 are still the same, and the page shows what the file holds, to the letter."""
+    made = result("paper_cost")
+    agree(made, "small", paper_cost.small())
+    for name in paper_cost.NAMES:
+        again = paper_cost.totals(made["rows"][name]["counted"])
+        assert again == made["rows"][name]["operations"]
+        assert made["rows"][name]["hours"]["whole"] == [round(h, 2) for h in paper_cost.hours(again["whole"])]
+    page = (record.ROOT / paper_cost.PAGE).read_text(encoding="utf-8")
+    assert page == paper_cost.page(page, made["rows"])
 
 
 def test_a_changed_number_is_noticed() -> None:

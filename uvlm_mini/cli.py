@@ -7,6 +7,7 @@ the work failed, 130 where it was stopped.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -48,6 +49,20 @@ then, from the encoder that `uvlm pretrain --preset b` has trained; the same com
 with COCO's own caption files instead of Karpathy's:
     --data captions_train2014.json captions_val2014.json \\
     --lists karpathy_train_images.txt karpathy_val_images.txt karpathy_test_images.txt
+
+on eight GPUs of one machine, which share the pictures of a step, four at a time, in bfloat16:
+  accelerate launch --multi_gpu --num_processes 8 --mixed_precision bf16 -m uvlm_mini.cli train --micro 4 \
+    --recipe paper --preset b ... --out runs/coco
+
+on two machines of eight, here the first; on the second with --machine_rank 1. Both must see the pictures and the --out
+folder:
+  accelerate launch --multi_gpu --num_machines 2 --num_processes 16 --machine_rank 0 --main_process_ip HOST \
+    --main_process_port 29500 -m uvlm_mini.cli train --micro 2 --recipe paper --preset b ... --out runs/coco
+
+several processes on CPUs (accelerate launch --cpu starts one only):
+  ACCELERATE_USE_CPU=1 torchrun --nproc_per_node 2 -m uvlm_mini.cli train --micro 16 --out runs/mini
+
+--micro is part of what is trained; on how many processes, and in which precision, may change when a run is resumed.
 """
 Run = Callable[[argparse.Namespace], int]
 
@@ -64,7 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"uvlm: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stopped:
-        print(f"uvlm: {str(stopped) or 'Stopped.'}", file=sys.stderr)
+        if _first():
+            print(f"uvlm: {str(stopped) or 'Stopped.'}", file=sys.stderr)
         return 130
     except OSError as error:
         where = f"{error.filename} cannot be used ({error.strerror}); choose another folder."
@@ -73,6 +89,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FloatingPointError as error:
         print(f"uvlm: {error}", file=sys.stderr)
         return 1
+
+
+def _first() -> bool:
+    """Whether this is the process that speaks, of those that a launcher has started."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -126,6 +147,8 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--weights", help="start from these weights, not from random ones")
     p.add_argument("--keep", action="store_true", help="keep the weights at the end of every stage, too")
     p.add_argument("--rate", type=float, help="with --stage: its highest learning rate, instead of the recipe's")
+    p.add_argument("--micro", type=int, help="pictures that a process takes at once (default: the batch of a step)")
+    p.add_argument("--precision", choices=["no", "fp16", "bf16"], help="mixed precision (default: the launch line's)")
     _data_arguments(p)
     p.add_argument("--check", action="store_true", help="train nothing: count, compare with COCO, find broken files")
     p.add_argument("--decode", action="store_true", help="with --check: decode every picture, not only its header")
@@ -282,6 +305,10 @@ def _train(arguments: argparse.Namespace) -> int:
         if only is None:
             raise ValueError("--rate is the rate of one stage; say which with --stage.")
         stages = tuple(replace(stage, rate=arguments.rate) if stage.name == only else stage for stage in stages)
+    if arguments.micro is not None:
+        stages = tuple(
+            replace(stage, micro=arguments.micro) if only in (None, stage.name) else stage for stage in stages
+        )
     if not arguments.memory >= 0:
         raise ValueError(
             f"--memory is a number of gigabytes, 0 or more, not {arguments.memory}; give how many may be used."
@@ -297,7 +324,8 @@ def _train(arguments: argparse.Namespace) -> int:
             "give its weights with --encoder, and the captions with --data."
         )
     encoder = load_encoder(arguments.encoder) if arguments.encoder else None
-    print("Drawing the pictures." if not arguments.data else "Looking for the pictures.", file=sys.stderr)
+    if _first():
+        print("Drawing the pictures." if not arguments.data else "Looking for the pictures.", file=sys.stderr)
     most = arguments.limit or PICTURES.get(arguments.recipe)
     train = _captioned(arguments, "train", config.encoder.image, most)
     val = _captioned(arguments, "val", config.encoder.image, 500 if arguments.recipe in RECIPES else None)
@@ -305,16 +333,19 @@ def _train(arguments: argparse.Namespace) -> int:
     command = f"uvlm train --recipe {arguments.recipe}{named} --seed {arguments.seed}"
     for name, value in (("limit", arguments.limit), ("stage", only), ("weights", arguments.weights)):
         command += f" --{name} {value}" if value else ""
-    command += f" --rate {arguments.rate}" if arguments.rate else ""
+    for name in ("rate", "micro"):
+        command += f" --{name} {getattr(arguments, name)}" if getattr(arguments, name) else ""
     trainer = Trainer(
         config, stages, train, val, arguments.out, arguments.seed,
         command=command, only=only, weights=arguments.weights, encoder=encoder, memory=arguments.memory,
-        keep=arguments.keep,
+        keep=arguments.keep, precision=arguments.precision,
     )  # fmt: skip
-    if trainer.progress.stage or trainer.progress.step:
+    if trainer.main and (trainer.progress.stage or trainer.progress.step):
         print(f"Resuming {trainer.checkpoint}.", file=sys.stderr)
     trainer.run()
-    print(f"Weights: {trainer.folder / 'weights.safetensors'}")
+    if trainer.main:
+        print(f"Weights: {trainer.folder / 'weights.safetensors'}")
+    trainer.processes.accelerator.end_training()
     return 0
 
 

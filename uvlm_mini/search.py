@@ -80,8 +80,8 @@ def greedy(decoder: Decoder, features: Tensor, longest: int = 32) -> list[Found]
     batch = len(features)
     context = decoder.prepare(features)
     state = decoder.start(context)
-    token = torch.full((batch,), BOS)
-    tokens, total, done = [], torch.zeros(batch), torch.zeros(batch, dtype=torch.bool)
+    token = torch.full((batch,), BOS, device=features.device)
+    tokens, total, done = [], torch.zeros(batch).to(token.device), torch.zeros_like(token, dtype=torch.bool)
     for step in range(_longest(longest) + 1):  # one more for EOS
         logits, state = decoder.step(token, context, state)
         best, token = log_probs(logits).max(-1)  # (B,), (B,)

@@ -7,6 +7,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from ..datasets.coco import CaptionSet
 from ..datasets.files import expect
+from .processes import Processes
 from .shared import check_identity
 
 PART = 250  # pictures that are encoded at once
@@ -46,7 +48,7 @@ def fingerprint(module: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, value in module.state_dict().items():
         digest.update(name.encode())
-        digest.update(value.contiguous().numpy().tobytes())
+        digest.update(value.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -59,6 +61,7 @@ def remember(
     memory: float,
     quiet: bool = False,
     stopped: Callable[[], bool] = lambda: False,
+    processes: Processes | None = None,
 ) -> Tensor | FeatureFile:
     """The features of all pictures.
 
@@ -72,6 +75,8 @@ def remember(
     memory : gigabytes (10^9 bytes) that the features may take in memory, in float32; more, and they go to the file.
     quiet : no progress bar.
     stopped : whether to stop now.
+    processes : those that encode the pictures together, each a part at a time. Every one of them needs all features in
+        the end, since each epoch deals the pictures out anew: in memory each keeps all, a file is written by one.
 
     Raises
     ------
@@ -81,21 +86,30 @@ def remember(
     KeyboardInterrupt : `stopped` said so.
     """
     n = len(data)
+    processes = processes or Processes()
+    many = processes.many
 
     def parts(first: int) -> Iterator[tuple[int, Tensor]]:
         from tqdm import tqdm
 
         rows = [np.arange(i, min(i + PART, n)) for i in range(first, n, PART)]
+        own = processes.own(rows)
         with tqdm(total=n, initial=first, desc="features", unit="picture", disable=quiet) as bar:
-            for part, following in zip(rows, [*rows[1:], rows[-1][:0]], strict=True):
+            for turn in range(0, len(rows), many):  # a part for each process
                 if stopped():
                     raise KeyboardInterrupt("Stopped while the pictures were being encoded; the same command resumes.")
-                pictures = data.pictures[part]
-                expect(data.pictures, following)
-                with torch.inference_mode():
-                    features = encode(pictures)
-                yield int(part[0]), features
-                bar.update(len(part))
+                mine = own[turn // many : turn // many + 2]  # this one and the next, as far as there are
+                if mine:
+                    pictures = data.pictures[mine[0]]
+                    expect(data.pictures, mine[1] if len(mine) > 1 else mine[0][:0])
+                    with torch.inference_mode():
+                        features = encode(pictures).contiguous()  # memory is what is sent, not shape
+                for process, part in enumerate(rows[turn : turn + many]):
+                    with torch.inference_mode():
+                        room = torch.empty(len(part), *shape, device=processes.device)
+                        found = processes.tell(features if process == processes.index else room, process)
+                    yield int(part[0]), found.cpu()
+                    bar.update(len(part))
 
     if size(n, shape) <= 1e9 * memory:
         kept = torch.empty(n, *shape)
@@ -108,10 +122,11 @@ def remember(
         "set of pictures": hashlib.sha256("\n".join(data.names).encode()).hexdigest(),
     }
     row = size(1, shape, 2)
-    done = _begun(path, identity, row)
-    with open(path, "r+b") as file:
-        file.truncate(done * row)
-        file.seek(done * row)
+    done = int(processes.sum(_begun(path, identity, row) if processes.main else 0)[0])
+    with open(path, "r+b") if processes.main else nullcontext() as file:
+        if file:
+            file.truncate(done * row)
+            file.seek(done * row)
         for start, features in parts(done) if done < n else ():
             halves = features.half().contiguous()
             if not halves.isfinite().all():
@@ -120,7 +135,9 @@ def remember(
                     f"Features of {data.names[start + first]} are beyond what float16 can hold; give more --memory "
                     f"than {size(n, shape) / 1e9:.1f} GB, so that they are kept as they are."
                 )
-            _write(file, halves.numpy().tobytes(), n * row)
+            if file:
+                _write(file, halves.numpy().tobytes(), n * row)
+    processes.wait()
     return FeatureFile(path, (n, *shape))
 
 

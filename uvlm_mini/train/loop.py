@@ -10,6 +10,8 @@ therefore ends with the same weights as one that was not.
     stage_1_pretrain.safetensors, ...   those at the end of every stage, if asked for
     log.csv                a line an epoch
     lock                   held while a process trains here
+
+Several processes share the micro-batches of every step (processes.py); only the main one writes any of these files.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -39,8 +42,9 @@ from ..encoder import OverMod
 from ..model import UVLM, Familiarity, fit_weights, read_tensors, to_tensor, write_tensors
 from .features import FeatureFile, fingerprint, forget, remember
 from .pretrain import start_from
+from .processes import Processes, split, weight
 from .reward import CiderD
-from .scst import scst_loss
+from .scst import draw
 from .shared import (
     add_line,
     alone,
@@ -56,6 +60,7 @@ from .shared import (
 from .stages import UNASKED, SceneHeads, Stage, caption_loss, cells, loss_of, recolor, standings, torch_batch
 
 SAVE_SECONDS = 60  # a kill costs a minute of work at most
+PART = 250  # validation pictures that are looked at at once
 SHIFT = 32  # a training picture may be moved by the 32nd part of its side: two pixels of 64, seven of 224
 
 
@@ -81,7 +86,7 @@ class Trainer:
     train, val : captioned pictures; the vocabulary is built from `train` alone.
     folder : checkpoint, log and weights go here; a checkpoint that stands there is resumed.
     seed : of weights, order, dropout and drawn captions.
-    quiet : no progress bar.
+    quiet : no progress bar; nor have processes one that are not the main one.
     command : noted in the weights, so that they can be made again.
     encoder : one to start from, such as `load_encoder` gives; else the encoder starts untrained.
     memory : gigabytes that the features of a frozen encoder may take in memory; see `remember`.
@@ -90,12 +95,13 @@ class Trainer:
     keep : whether the weights at the end of every stage are kept.
     decoder : makes another decoder than the configuration's, given the number of words; `run` then returns a model with
         it, whose file `UVLM.load` does not take.
+    precision : "no", "fp16" or "bf16"; None leaves it to the launch line. A resumption may change it.
 
     Raises
     ------
     ValueError : the folder holds a run of another configuration, recipe, vocabulary, seed or encoder, or one that is
         not ready for the stage that was asked for, or finished weights without a checkpoint; the encoder's sizes are
-        not the configuration's; too few pictures for a batch.
+        not the configuration's; too few pictures for a batch; or micro-batches that the processes cannot share.
     """
 
     def __init__(
@@ -114,15 +120,21 @@ class Trainer:
         weights: str | Path | None = None,
         keep: bool = False,
         decoder: Callable[[int], Decoder] | None = None,
+        precision: str | None = None,
     ) -> None:
         names = [stage.name for stage in stages]
         if only is not None and only not in names:
             raise ValueError(f"This recipe has no stage {only!r}; use one of {', '.join(names)}.")
         first = names.index(only) if only else 0
         self.end = first + 1 if only else len(stages)  # the stage that is not run any more
+        self.processes = Processes(precision)
+        self.main, self.device = self.processes.main, self.processes.device
+        for stage in stages[first : self.end]:
+            self.processes.micro_batches(stage.name, stage.batch, stage.micro)  # says so if it cannot be
         torch.manual_seed(seed)
         self.config, self.stages, self.data, self.val = config, stages, train, val
-        self.folder, self.seed, self.quiet, self.command, self.keep = Path(folder), seed, quiet, command, keep
+        self.folder, self.seed, self.command, self.keep = Path(folder), seed, command, keep
+        self.quiet = quiet or not self.main
         start = UVLM.load(weights) if weights else None
         if start is not None and start.config != config:
             raise ValueError(f"{weights} holds a model of other sizes than this recipe's; give weights of this recipe.")
@@ -138,7 +150,8 @@ class Trainer:
         if encoder is not None:
             start_from(self.model.encoder, encoder)
         self.model.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # depthwise convolutions are faster so
-        self.heads = SceneHeads(config.encoder.out, config.encoder.widths[3])
+        self.heads = SceneHeads(config.encoder.out, config.encoder.widths[3]).to(self.device)
+        self.model.to(self.device)
         self.targets: dict[str, np.ndarray] = {}
         self.memory = memory
         self.features: Tensor | FeatureFile | None = None  # of every training picture, while the encoder is frozen
@@ -146,7 +159,7 @@ class Trainer:
         self.progress = Progress(stage=first if weights else 0)
         self.identity = {
             "config": config.to_dict(),
-            "stages": [asdict(s) for s in stages],
+            "stages": [{k: v for k, v in asdict(s).items() if v is not None} for s in stages],
             "words": list(self.vocabulary.words),
             "seed": seed,
             "pictures": len(train),
@@ -171,6 +184,7 @@ class Trainer:
                 f"Stage {only} starts from trained weights, and {self.folder} is not there yet; give --weights, or run "
                 f"stage {names[self.progress.stage]} first."
             )
+        self.processes.wait()  # nobody may write a checkpoint that another has not looked for yet
 
     # -- what stands on disk ------------------------------------------------------------------------------------
 
@@ -179,15 +193,14 @@ class Trainer:
         return self.folder / "last.safetensors"
 
     def save(self) -> None:
-        """Write the checkpoint; the old one survives a failure."""
+        """Write the checkpoint, from the main process alone; the old one survives a failure."""
+        if not self.main:
+            return
         tensors = named("model", self.model.state_dict()) | named("heads", self.heads.state_dict())
         tensors |= named("optimizer", optimizer_tensors(self.optimizer))
         tensors["generator"] = torch.get_rng_state()
-        write_tensors(
-            self.checkpoint,
-            tensors,
-            {"identity": json.dumps(self.identity), "progress": json.dumps(asdict(self.progress))},
-        )
+        about = {"identity": json.dumps(self.identity), "progress": json.dumps(asdict(self.progress))}
+        write_tensors(self.checkpoint, tensors, about | self.processes.scale())
 
     def _resume(self) -> None:
         tensors, about = read_tensors(self.checkpoint)
@@ -199,22 +212,26 @@ class Trainer:
         self.progress = Progress(**json.loads(about["progress"]))
         self.optimizer = self._optimizer()
         load_optimizer(self.optimizer, parts["optimizer"])
+        self.processes.rescale(about)
         torch.set_rng_state(generator)
 
     def _tidy(self) -> None:
         """Let nothing stand in the folder that comes after the checkpoint, or from a run that never had one."""
         if not self.checkpoint.exists():
-            for name in ("log.csv", "best.safetensors"):
+            for name in ("log.csv", "best.safetensors") if self.main else ():
                 (self.folder / name).unlink(missing_ok=True)
             return
-        self._resume()  # another process may have gone on since this trainer was made
+        self._resume()  # another run may have gone on since this trainer was made
+        if not self.main:
+            return
         names = [s.name for s in self.stages]
         at = (self.progress.stage, self.progress.step)
         trim_log(self.folder / "log.csv", LOG, lambda row: (names.index(row["stage"]), int(row["step"])) <= at)
 
     def log(self, **row: object) -> None:
         """Add a line to log.csv."""
-        add_line(self.folder / "log.csv", LOG, row)
+        if self.main:
+            add_line(self.folder / "log.csv", LOG, row)
 
     # -- running ------------------------------------------------------------------------------------------------
 
@@ -244,30 +261,33 @@ class Trainer:
         ValueError : another process trains into the folder.
         FloatingPointError : a loss or its gradient is no number.
         """
-        with alone(self.folder):
+        with alone(self.folder) if self.main else nullcontext():
             self._tidy()
+            self.processes.wait()
             self.stop = False
             signals = (signal.SIGINT, signal.SIGTERM)
             old = [signal.signal(s, self._ask_to_stop) for s in signals]
             try:
                 while self.progress.stage < self.end:
                     self._run_stage(self.stages[self.progress.stage])
-                    if self.keep:
+                    if self.keep and self.main:
                         name = f"stage_{self.progress.stage + 1}_{self.stages[self.progress.stage].name}.safetensors"
                         self.model.save(self.folder / name, **self._notes())
                     done, self.features, self.reward = self.features, None, None
                     self.progress.stage, self.progress.step = self.progress.stage + 1, 0
                     self.optimizer = self._optimizer()
                     self.save()
-                    forget(done)
+                    self.processes.wait()  # nobody reads the file of features any more
+                    forget(done if self.main else None)
             finally:
                 for s, handler in zip(signals, old, strict=True):
                     signal.signal(s, handler)
             self.model.eval()
             self._familiarize()
-            self.model.save(
-                self.folder / "weights.safetensors", **self._notes(), seconds=f"{self.progress.seconds:.0f}"
-            )
+            self.model.cpu()
+            if self.main:
+                seconds = f"{self.progress.seconds:.0f}"
+                self.model.save(self.folder / "weights.safetensors", **self._notes(), seconds=seconds)
         return self.model
 
     def _notes(self) -> dict[str, str]:
@@ -307,49 +327,82 @@ class Trainer:
                 group["lr"] = rate
             rows = plan[step % per_epoch]
             following = plan[(step + 1) % per_epoch] if (step + 1) % per_epoch else rows[:0]
-            loss, reward = self._loss(stage, rows, step, following)
+            learned = [p for g in self.optimizer.param_groups for p in g["params"]]
             self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            length = nn.utils.clip_grad_norm_((p for g in self.optimizer.param_groups for p in g["params"]), stage.clip)
-            if not torch.isfinite(loss) or not torch.isfinite(length):
-                raise FloatingPointError(self._not_finite(stage, step, rows, loss.item(), length.item()))
-            self.optimizer.step()
+            loss, reward = self._learn(stage, rows, step, following)
+            self.processes.add_up(learned, self.optimizer)
+            length = nn.utils.clip_grad_norm_(learned, stage.clip)
+            spoilt = not math.isfinite(loss) or not torch.isfinite(length)
+            if spoilt and not (math.isfinite(loss) and self.processes.overflows):
+                raise FloatingPointError(self._not_finite(stage, step, rows, loss, length.item()))
+            self.processes.step(self.optimizer)
             self.progress.step += 1
-            self.progress.loss += loss.item()
+            self.progress.loss += loss
             self.progress.reward += reward
             now = time.monotonic()
             self.progress.seconds, tick = self.progress.seconds + now - tick, now
-            recent.append(reward if stage.name == "scst" else loss.item())
+            recent.append(reward if stage.name == "scst" else loss)
             shown = {"reward" if stage.name == "scst" else "loss": f"{np.mean(recent):.3f}", "rate": f"{rate:.1e}"}
             bar.set_postfix(shown, refresh=False)
             bar.update()
             if self.progress.step % per_epoch == 0:
                 self._end_epoch(stage, per_epoch, rate, bar)
                 tick = time.monotonic()
-            if self.stop or time.monotonic() - saved > SAVE_SECONDS:
+            stop = self.processes.any(self.stop)
+            if stop or time.monotonic() - saved > SAVE_SECONDS:
                 self.save()
                 saved = tick = time.monotonic()
-            if self.stop:
+            if stop:
                 bar.close()
                 raise KeyboardInterrupt(
                     f"Stopped at step {self.progress.step} of stage {stage.name}; the same command resumes."
                 )
         bar.close()
 
-    def _loss(self, stage: Stage, rows: np.ndarray, step: int, following: np.ndarray) -> tuple[Tensor, float]:
-        """The loss of one batch, and in stage 4 the mean reward of what was drawn; the pictures of the next one are
-        read meanwhile."""
+    def _learn(self, stage: Stage, rows: np.ndarray, step: int, following: np.ndarray) -> tuple[float, float]:
+        """Leave the gradients of one step in the weights; returns its loss, over all processes, and in stage 4 the
+        mean reward of what was drawn. The pictures of the next step are read meanwhile.
+
+        The loss is a mean over the words of all micro-batches, wherever they are: each counts by its own words.
+        """
+        own = self.processes.own(rows)
         batch = self._batch(stage, rows, step)
         if len(following) and not stage.frozen:
-            expect(self.data.pictures, following)
-        if stage.name != "scst":
-            return loss_of(stage, self.model, self.heads, batch), 0.0
+            expect(self.data.pictures, self.processes.own(following))
+        many = self.processes.micro_batches(stage.name, stage.batch, stage.micro)
+        parts, loss, reward = split(batch, many, stage.captions), 0.0, 0.0
+        numbers = self.processes.own(range(many * self.processes.many))  # of these parts among all of the step
+        for k, part in enumerate(parts):
+            for name, value in part.items():
+                part[name] = value.to(self.device)
+            if stage.name == "scst":
+                reward += self._draw(stage, part, own[k::many], self._chance(step, numbers[k]))
+        shares = [weight(part) for part in parts]
+        (whole,) = self.processes.sum(sum(shares))
+        for number, part, share in zip(numbers, parts, shares, strict=True):
+            if stage.micro or self.device.type != "cpu":  # else dropout goes on from what the checkpoint holds
+                torch.manual_seed(self._chance(step, number))
+            with self.processes.autocast():
+                mean = loss_of(stage, self.model, self.heads, part)
+            self.processes.backward(mean * (share / whole))
+            loss += mean.item() * (share / whole)
+        loss, reward = self.processes.sum(loss, reward / len(numbers) / self.processes.many)
+        return loss, reward
+
+    def _chance(self, step: int, number: int) -> int:
+        """The seed of what a micro-batch draws, by its number among those of the step."""
+        words = [self.seed, self.progress.stage, step, 2 + number]
+        return int(np.random.default_rng(words).integers(2**63))
+
+    def _draw(self, stage: Stage, part: dict[str, Tensor], rows: np.ndarray, seed: int) -> float:
+        """Add captions and their gains to a micro-batch of stage 4; returns the mean reward."""
         assert self.reward is not None
-        seed = int(np.random.default_rng([self.seed, self.progress.stage, step, 2]).integers(2**63))
-        return scst_loss(
-            self.model.decoder, batch["features"], rows.tolist(), self.reward, stage.samples, self.config.longest,
-            torch.Generator().manual_seed(seed), greedy=stage.baseline == "greedy",
-        )  # fmt: skip
+        with self.processes.autocast():
+            part["tokens"], part["gain"], mean = draw(
+                self.model.decoder, part["features"], rows.tolist(), self.reward, stage.samples, self.config.longest,
+                torch.Generator(self.device).manual_seed(seed), greedy=stage.baseline == "greedy",
+            )  # fmt: skip
+        return mean
 
     def _not_finite(self, stage: Stage, step: int, rows: np.ndarray, loss: float, length: float) -> str:
         """What to say of a step that would spoil the weights."""
@@ -377,7 +430,8 @@ class Trainer:
         if cider > self.progress.best:
             self.progress.best = cider
             about = {"stage": stage.name, "step": str(self.progress.step), "cider": score["cider"]}
-            self.model.save(self.folder / "best.safetensors", **self._notes(), **about)
+            if self.main:
+                self.model.save(self.folder / "best.safetensors", **self._notes(), **about)
 
     # -- batches ------------------------------------------------------------------------------------------------
 
@@ -387,32 +441,37 @@ class Trainer:
         return [order[i * stage.batch : (i + 1) * stage.batch] for i in range(len(order) // stage.batch)]
 
     def _batch(self, stage: Stage, rows: np.ndarray, step: int) -> dict[str, Tensor]:
+        """What this process sees of a step. Chance is drawn for all pictures, so that all draw the same."""
+        own, processes = self.processes.own(rows), self.processes
         dice = np.random.default_rng([self.seed, self.progress.stage, step, 1])
         batch: dict[str, Tensor] = {}
         if stage.frozen:
             assert self.features is not None
-            batch["features"] = self.features[torch.from_numpy(rows)]
+            batch["features"] = self.features[torch.from_numpy(own)]
         else:
             side = self.config.encoder.image
             most = side // SHIFT
             y, x = most + dice.integers(-most, most + 1, 2)
-            pictures = np.pad(self.data.pictures[rows], ((0, 0), (most, most), (most, most), (0, 0)), "edge")
+            seen = rows if stage.recolored else own
+            pictures = np.pad(self.data.pictures[seen], ((0, 0), (most, most), (most, most), (0, 0)), "edge")
             pictures = pictures[:, y : y + side, x : x + side]
             if stage.recolored:  # of stage 1
-                batch["recolored"] = torch.tensor(round(stage.recolored * len(rows)))
-                recolor(pictures[: int(batch["recolored"])], dice)
+                n = round(stage.recolored * len(rows))
+                recolor(pictures[:n], dice)
+                pictures, batch["recolored"] = processes.own(pictures), torch.tensor(len(processes.own(range(n))))
             batch["pictures"] = _tensor(pictures)
         if stage.name == "scst":
             return batch
         if stage.name == "pretrain":
-            targets = {name: value[rows] for name, value in self._targets().items()}
+            targets = {name: value[own] for name, value in self._targets().items()}
             if not stage.relations:
                 del targets["stands"]
             return batch | torch_batch(targets)
         lines = []
         for row in rows:
             several = self.tokens[row]
-            lines += [several[i] for i in np.resize(dice.permutation(len(several)), stage.captions)]
+            lines.append([several[i] for i in np.resize(dice.permutation(len(several)), stage.captions)])
+        lines = [line for several in processes.own(lines) for line in several]
         longest = max(map(len, lines))
         tokens = np.full((len(lines), longest), PAD, np.int64)
         for line, into in zip(lines, tokens, strict=True):
@@ -442,17 +501,19 @@ class Trainer:
         path = self.folder / f"features_{self.stages[self.progress.stage].name}.float16"
         self.features = remember(
             lambda pictures: encode(self.model, pictures), self.model.encoder, self.data, shape, path, self.memory,
-            self.quiet, lambda: self.stop,
+            self.quiet, lambda: self.processes.any(self.stop), self.processes,
         )  # fmt: skip
 
     def _familiarize(self) -> None:
         """Learn what ordinary pictures look like to the encoder, for the warning about others."""
         self.model.familiarity = Familiarity(self.config.encoder.widths[1])
-        vector = self.model.familiarity.vector
+
+        def vector(pictures: np.ndarray) -> Tensor:
+            return Familiarity.vector(self.model.encoder.overnet.early(_tensor(pictures).to(self.device))).cpu()
+
         with torch.inference_mode():
             train, val = (
-                torch.cat([vector(self.model.encoder.overnet.early(_tensor(p))) for p in _parts(data.pictures[:4000])])
-                for data in (self.data, self.val)
+                torch.cat([vector(p) for p in _parts(data.pictures[:4000])]) for data in (self.data, self.val)
             )
         self.model.familiarity.fit(train, val)
 
@@ -461,39 +522,41 @@ class Trainer:
         """Scores on the validation pictures. In stage 1 the share of filled cells whose kind is right and, where they
         are asked for, of right answers about relations. Afterwards the loss, and of greedy captions CIDEr and, where
         the scenes are known, the share that name all things rightly, the share that tell a relation where there is one
-        to tell, and the share of told relations that are true (empty where none is told)."""
+        to tell, and the share of told relations that are true (empty where none is told). Each process looks at some
+        of the pictures."""
         from ..metrics import cider, truthfulness
 
         self.model.eval()
-        parts = _parts(self.val.pictures)
+        self.processes.tell_buffers(self.model)
+        parts = [slice(i, i + PART) for i in self.processes.own(range(0, len(self.val), PART))]
         scores: dict[str, str] = {}
         if stage.name == "pretrain":
             side = self.config.encoder.side
             hits: dict[str, list[np.ndarray]] = {"cells": [], "stands": []}
-            for k, pictures in enumerate(parts):
-                scenes = self.val.scenes[k * 250 : k * 250 + 250]
-                features = encode(self.model, pictures)
-                kinds = self.heads.cell(features)[:, : self.heads.sizes[0]].argmax(1).numpy()
+            for part in parts:
+                scenes = self.val.scenes[part]
+                features = encode(self.model, self.val.pictures[part])
+                kinds = self.heads.cell(features)[:, : self.heads.sizes[0]].argmax(1).cpu().numpy()
                 truth = np.stack([cells(s, side, 0.3)[0] for s in scenes])
                 hits["cells"].append((kinds == truth)[truth > 0])
-                answers = (self.heads.stands(features) > 0).numpy()
+                answers = (self.heads.stands(features) > 0).cpu().numpy()
                 truth = np.stack([standings(s, side, 0.3) for s in scenes])
                 hits["stands"].append((answers == truth)[truth != UNASKED])
             asked = ("cells", "stands") if stage.relations else ("cells",)
-            scores = {name: f"{np.concatenate(hits[name]).mean():.4f}" for name in asked}
+            scores = {name: f"{np.concatenate(self.processes.gather(hits[name])).mean():.4f}" for name in asked}
         else:
-            said, loss = [], []
-            for k, pictures in enumerate(parts):
-                features = encode(self.model, pictures)
+            told, loss = [], []
+            for part in parts:
+                features = encode(self.model, self.val.pictures[part])
                 found = search.greedy(self.model.decoder, features, self.config.longest)
-                said += [self.vocabulary.decode(f.tokens) for f in found]
-                lines = [
-                    self.vocabulary.encode(c[0], self.config.longest)
-                    for c in self.val.captions[k * 250 : k * 250 + 250]
-                ]
-                tokens = torch.tensor([line + [PAD] * (self.config.longest + 2 - len(line)) for line in lines])
+                told.append([self.vocabulary.decode(f.tokens) for f in found])
+                lines = [self.vocabulary.encode(c[0], self.config.longest) for c in self.val.captions[part]]
+                tokens = torch.tensor(
+                    [line + [PAD] * (self.config.longest + 2 - len(line)) for line in lines], device=self.device
+                )
                 loss.append(caption_loss(self.model.decoder(features, tokens[:, :-1]), tokens).item())
-            scores["val_loss"] = f"{np.mean(loss):.4f}"
+            said = [caption for part in self.processes.gather(told) for caption in part]
+            scores["val_loss"] = f"{np.mean(self.processes.gather(loss)):.4f}"
             scores["cider"] = f"{cider(said, self.val.captions):.4f}"
             if all(scene is not None for scene in self.val.scenes):
                 shares = truthfulness(said, self.val.scenes)
@@ -508,13 +571,13 @@ LOG = ("stage", "step", "epoch", "rate", "loss", "reward", "val_loss", "cells", 
 
 def encode(model: UVLM, pictures: np.ndarray) -> Tensor:
     """Features of (B, S, S, 3) uint8 pictures."""
-    return model.encoder(_tensor(pictures))
+    return model.encoder(_tensor(pictures).to(model.decoder.embedding.weight.device))
 
 
 def _tensor(pictures: np.ndarray) -> Tensor:
     return to_tensor(pictures).contiguous(memory_format=torch.channels_last)
 
 
-def _parts(pictures: np.ndarray, size: int = 250) -> list[np.ndarray]:
+def _parts(pictures: np.ndarray, size: int = PART) -> list[np.ndarray]:
     """The pictures in parts of at most `size`."""
     return [pictures[i : i + size] for i in range(0, len(pictures), size)]

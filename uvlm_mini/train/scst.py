@@ -48,9 +48,10 @@ def _repeated(context: Any, k: int) -> Any:
 
 
 def _log_softmax(logits: Tensor) -> Tensor:
-    """Log-probabilities of what may be said: everything but PAD and BOS."""
+    """Log-probabilities of what may be said: everything but PAD and BOS; in float32 at least."""
     never = torch.tensor([PAD, BOS], device=logits.device)
-    return logits.index_fill(-1, never, -torch.inf).log_softmax(-1)
+    exact = torch.promote_types(logits.dtype, torch.float32)
+    return logits.index_fill(-1, never, -torch.inf).log_softmax(-1, dtype=exact)
 
 
 @torch.no_grad()
@@ -63,14 +64,14 @@ def sample(decoder: Decoder, features: Tensor, k: int, longest: int, generator: 
     features : (B, C, h, w), of B pictures.
     longest : words a caption may have. One word more is drawn, as search does: where that is not EOS, the caption is
         cut off before it. The word is part of what was drawn, so its log-probability counts, but nobody reads it.
-    generator : where the chance comes from.
+    generator : where the chance comes from, on the features' device.
     """
     context = _repeated(decoder.prepare(features), k)
     state = decoder.start(context)
-    tokens = torch.full((k * len(features), longest + 2), PAD)
-    log_probs = torch.zeros(k * len(features), longest + 1, dtype=features.dtype)
-    tokens[:, 0] = token = torch.full((len(tokens),), BOS)
-    alive = torch.arange(len(tokens))  # captions that have not ended: only these are computed
+    tokens = torch.full((k * len(features), longest + 2), PAD, device=features.device)
+    log_probs = features.new_zeros(k * len(features), longest + 1)
+    tokens[:, 0] = token = torch.full((len(tokens),), BOS, device=features.device)
+    alive = torch.arange(len(tokens), device=features.device)  # captions that have not ended: only these are computed
     for t in range(longest + 1):
         logits, state = decoder.step(token, context, state)
         allowed = _log_softmax(logits)  # (alive, V)
@@ -104,7 +105,7 @@ def log_probs_of(decoder: Decoder, features: Tensor, tokens: Tensor) -> Tensor:
     order = said.sum(1).argsort(descending=True, stable=True)
     context = _rows(_repeated(decoder.prepare(features), len(tokens) // len(features)), order)
     state = decoder.start(context)
-    found = torch.zeros(said.shape, dtype=features.dtype)
+    found = features.new_zeros(said.shape)
     for t in range(said.shape[1]):
         alive = order[: int(said[:, t].sum())]
         if len(alive) < len(context[0]):
@@ -128,7 +129,7 @@ def policy_loss(log_probs: Tensor, tokens: Tensor, gain: Tensor) -> Tensor:
     return -(gain[:, None] * log_probs).sum() / (tokens[:, 1:] != PAD).sum()
 
 
-def scst_loss(
+def draw(
     decoder: Decoder,
     features: Tensor,
     rows: list[int],
@@ -137,8 +138,8 @@ def scst_loss(
     longest: int,
     generator: torch.Generator,
     greedy: bool = False,
-) -> tuple[Tensor, float]:
-    """The loss of one batch, and the mean reward of its captions.
+) -> tuple[Tensor, Tensor, float]:
+    """What a batch is to learn from.
 
     Parameters
     ----------
@@ -147,6 +148,10 @@ def scst_loss(
     reward : such as a CiderD.
     k : captions drawn of each.
     greedy : the baseline is the greedy caption's reward instead of the others'.
+
+    Returns
+    -------
+    (B k, T + 1) tokens as in `Drawn`, the (B k,) advantage of each caption, and the mean reward.
 
     Raises
     ------
@@ -161,6 +166,10 @@ def scst_loss(
     if greedy:
         found = search.greedy(decoder, features, longest)
         base = torch.as_tensor(reward([f.tokens + [EOS] * f.ended for f in found], rows))
-    gain = advantage(rewards, base).flatten().to(features.dtype)
-    loss = policy_loss(log_probs_of(decoder, features, drawn.tokens), drawn.tokens, gain)
-    return loss, float(rewards.mean())
+    return drawn.tokens, advantage(rewards, base).flatten().to(features), float(rewards.mean())
+
+
+def scst_loss(decoder: Decoder, features: Tensor, *how: Any, **more: Any) -> tuple[Tensor, float]:
+    """The loss of one batch, and the mean reward of its captions; the arguments are those of `draw`."""
+    tokens, gain, mean = draw(decoder, features, *how, **more)
+    return policy_loss(log_probs_of(decoder, features, tokens), tokens, gain), mean

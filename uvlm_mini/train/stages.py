@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from ..datasets.drawing import BACKGROUNDS, COLORS, KINDS
 from ..datasets.vocab import PAD
 from ..model import UVLM
+from .scst import log_probs_of, policy_loss
 
 if TYPE_CHECKING:
     from ..datasets.scenes import Scene
@@ -42,7 +43,9 @@ class Stage:
     name : pretrain, decoder, together or scst.
     epochs : passes over the training pictures.
     rate : highest learning rate; warmed up linearly, then a cosine down to nothing.
-    batch : pictures a step.
+    batch : pictures a step, over all processes.
+    micro : pictures that a process takes at once; None: the whole batch. Part of what is trained, since batch-norm and
+        dropout act on one micro-batch at a time.
     relations : whether stage 1 asks of every thing how it stands to others.
     recolored : share of the pictures of stage 1 that are shown in other colours. Of these the kinds alone are taught,
         so that a kind is known by its shape, whatever its colour.
@@ -61,6 +64,7 @@ class Stage:
     epochs: int
     rate: float
     batch: int = 64
+    micro: int | None = None
     relations: bool = False
     recolored: float = 0.0
     captions: int = 1
@@ -81,6 +85,11 @@ class Stage:
         if not 0 <= self.recolored <= 1:
             raise ValueError(
                 f"The share of recolored pictures of stage {self.name} must be 0 to 1, not {self.recolored}."
+            )
+        if self.micro is not None and (self.micro < 1 or self.batch % self.micro):
+            raise ValueError(
+                f"Stage {self.name} cannot take {self.batch} pictures {self.micro} at a time; give a --micro that "
+                "divides them."
             )
         least = {"epochs": 1, "batch": 1, "captions": 1, "samples": 2 if self.baseline == "others" else 1}
         for name, few in least.items():
@@ -201,14 +210,17 @@ def standing_loss(logits: Tensor, stands: Tensor) -> Tensor:
 
 def caption_loss(logits: Tensor, tokens: Tensor) -> Tensor:
     """Mean cross-entropy a word, EOS included: (B, T-1, V) logits against the (B, T) tokens one step later."""
-    return F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten(), ignore_index=PAD)
+    exact = torch.promote_types(logits.dtype, torch.float32)  # where half precision made them
+    return F.cross_entropy(logits.flatten(0, 1).to(exact), tokens[:, 1:].flatten(), ignore_index=PAD)
 
 
 def loss_of(stage: Stage, model: UVLM, heads: SceneHeads, batch: dict[str, Tensor]) -> Tensor:
-    """The loss of one batch in stage 1, 2 or 3."""
+    """The loss of one batch; in stage 4 with the captions that were drawn, and their `gain`."""
     if stage.name == "pretrain":
         return heads(*model.encoder.look(batch["pictures"]), batch)
     features = batch["features"] if stage.frozen else model.encoder(batch["pictures"])
+    if stage.name == "scst":
+        return policy_loss(log_probs_of(model.decoder, features, batch["tokens"]), batch["tokens"], batch["gain"])
     if stage.captions > 1:
         features = features.repeat_interleave(stage.captions, 0)
     return caption_loss(model.decoder(features, batch["tokens"][:, :-1]), batch["tokens"])
