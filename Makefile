@@ -48,8 +48,9 @@ train: $(VENV)/installed  ## train the shipped weights again, and remake all tha
 	$(BIN)/uvlm train --recipe mini --out runs/mini
 	$(BIN)/python scripts/ship.py runs/mini
 
-tables: $(VENV)/installed  ## make every result file again (about an hour on two idle cores); finished runs are kept in runs/
-	for name in core_cost dataset encoder_ablation encoder_peers encoder_speed long_run modulation_cost shipped; do \
+tables: $(VENV)/installed  ## make every result file again (about four hours on two idle cores); finished runs are kept in runs/
+	for name in core_cost dataset decoder_cost decoders decoder_ablation encoder_ablation encoder_peers encoder_speed \
+	    gcdm_readings long_run modulation_cost scst_step shipped; do \
 	  $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 mutants: $(VENV)/installed  ## break the code in every listed way, and see a test fail each time

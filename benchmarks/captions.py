@@ -47,7 +47,7 @@ KEPT = record.ROOT / "runs" / "captions"
 CROWDED = {3: 1.0, 4: 1.0, 5: 1.0}
 TRAIN, VAL, TEST = 10_000, 500, 1_000  # pictures of a world
 STAGE_1 = Stage("pretrain", epochs=3, rate=3e-3, batch=32)
-STEPS, BATCH, RATE, DECAY, CLIP = 800, 32, 4e-3, 0.02, 2.0
+STEPS, BATCH, RATE, DECAY, CLIP = 800, 32, 2e-3, 0.02, 2.0
 LONGEST = 32
 MINI = PRESETS["mini"].decoder
 Build = Callable[[int], Decoder]

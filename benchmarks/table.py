@@ -1,12 +1,14 @@
 """Tables of many trainings: rows and seeds, run by run, stopped and resumed at any moment.
 
 Two runs go side by side, each on one thread, so that neither waits for the other and every number depends on its seed
-alone. A finished run is one line of runs/NAME.jsonl; it is not run again while the sources stay as they are.
+alone. A finished run is one line of runs/NAME.jsonl; it is not run again while the sources stay as they are. The
+seconds of a run are those that its core worked: what else the machine did does not count.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -29,9 +31,9 @@ def _one_thread() -> None:
 
 
 def _timed(run: Run, row: str, seed: int) -> dict[str, Any]:
-    start = time.monotonic()
+    start = time.process_time()
     numbers = run(row, seed)
-    return {"row": row, "seed": seed, "numbers": numbers, "seconds": round(time.monotonic() - start, 1)}
+    return {"row": row, "seed": seed, "numbers": numbers, "seconds": round(time.process_time() - start, 1)}
 
 
 def runs(name: str, run: Run, rows: list[str], seeds: list[int], sources: list[str]) -> list[dict[str, Any]]:
@@ -68,17 +70,22 @@ def runs(name: str, run: Run, rows: list[str], seeds: list[int], sources: list[s
 
 
 def summary(lines: list[dict[str, Any]], rows: list[str]) -> dict[str, Any]:
-    """Of every number of every row: mean, spread (standard deviation over the seeds), and the runs by seed."""
+    """Of every number of every row: mean, spread (standard deviation over the seeds), and the runs by seed.
+
+    None stands for what a run could not tell, such as the truth of relations where none was stated; a mean with one
+    of them is none either.
+    """
     table: dict[str, Any] = {}
     for row in rows:
         mine = sorted((line for line in lines if line["row"] == row), key=lambda line: line["seed"])
         table[row] = {}
         for key in mine[0]["numbers"]:
             values = [line["numbers"][key] for line in mine]
-            spread = statistics.stdev(values) if len(values) > 1 else 0.0
+            known = not any(map(math.isnan, values))
+            spread = statistics.stdev(values) if known and len(values) > 1 else 0.0
             table[row][key] = {
-                "mean": round(statistics.mean(values), 5),
-                "spread": round(spread, 5),
-                "runs": [round(v, 5) for v in values],
+                "mean": round(statistics.mean(values), 5) if known else None,
+                "spread": round(spread, 5) if known else None,
+                "runs": [None if math.isnan(v) else round(v, 5) for v in values],
             }
     return table

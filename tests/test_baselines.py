@@ -1,5 +1,6 @@
 """The baselines: each is its formula, each is a decoder like AttSSM."""
 
+import math
 from functools import partial
 
 import pytest
@@ -9,6 +10,7 @@ from torch.nn import functional as F
 
 from uvlm_mini.baselines.bahdanau import BahdanauLSTM
 from uvlm_mini.baselines.dynamic_decoder import DynamicAttSSM
+from uvlm_mini.baselines.lstm import lstm_cell
 from uvlm_mini.baselines.nic import NIC
 from uvlm_mini.baselines.transformer import TransformerDecoder
 from uvlm_mini.baselines.updown import UpDown
@@ -163,13 +165,25 @@ def looks(attention: nn.Module, x: Tensor, query: Tensor) -> Tensor:
     return (weights / weights.sum()) @ x
 
 
+def test_a_forget_gate_starts_open():
+    """From an empty input, a cell keeps sigmoid(1) of its memory, and is PyTorch's in all else."""
+    cell = lstm_cell(5, 7)
+    for p in (cell.weight_ih, cell.weight_hh):
+        nn.init.zeros_(p)
+    biases = cell.bias_ih + cell.bias_hh
+    assert (biases[7:14] == 1).all() and (biases[:7] != 1).all() and (biases[14:] != 1).all()
+    nn.init.constant_(cell.bias_ih[:7], -1e9)  # nothing comes in
+    _, memory = cell(torch.zeros(2, 5), (torch.zeros(2, 7), torch.ones(2, 7)))
+    torch.testing.assert_close(memory, torch.full((2, 7), 1 / (1 + math.exp(-1))))
+
+
 def test_nic_is_its_formula(features, tokens):
     """PyTorch's nn.LSTM over the picture and then the words."""
     decoder = made(NIC)
     whole = nn.LSTM(12, 12, batch_first=True).double()
     whole.load_state_dict({f"{k}_l0": v for k, v in decoder.lstm.state_dict().items()})
-    words = decoder.embedding(tokens)
-    picture = linear(decoder.picture, features.mean((2, 3)))[:, None]
+    words = 12**0.5 * decoder.embedding(tokens)
+    picture = 12**0.5 * linear(decoder.picture, features.mean((2, 3)))[:, None]
     y = whole(torch.cat([picture, words], 1))[0][:, 1:]
     torch.testing.assert_close(decoder(features, tokens), y @ decoder.embedding.weight.T)
 
@@ -183,7 +197,7 @@ def test_bahdanau_is_its_formula(features, tokens):
         h, c = (torch.tanh(linear(first, x.mean(0))) for first in (decoder.first_h, decoder.first_c))
         for t in range(7):
             seen = linear(decoder.gate, h).sigmoid() * looks(decoder.attention, x, h)
-            h, c = lstm(decoder.lstm, torch.cat([decoder.embedding.weight[tokens[i, t]], seen]), h, c)
+            h, c = lstm(decoder.lstm, torch.cat([12**0.5 * decoder.embedding.weight[tokens[i, t]], seen]), h, c)
             torch.testing.assert_close(whole[i, t], decoder.embedding.weight @ h)
 
 
@@ -195,7 +209,8 @@ def test_updown_is_its_formula(features, tokens):
         x = features[i].flatten(1).T
         h1 = c1 = h2 = c2 = torch.zeros(12).double()
         for t in range(7):
-            h1, c1 = lstm(decoder.ask, torch.cat([h2, x.mean(0), decoder.embedding.weight[tokens[i, t]]]), h1, c1)
+            word = 12**0.5 * decoder.embedding.weight[tokens[i, t]]
+            h1, c1 = lstm(decoder.ask, torch.cat([h2, x.mean(0), word]), h1, c1)
             h2, c2 = lstm(decoder.answer, torch.cat([looks(decoder.attention, x, h1), h1]), h2, c2)
             torch.testing.assert_close(whole[i, t], decoder.embedding.weight @ h2)
 
@@ -212,7 +227,7 @@ def test_transformer_is_its_formula(features, tokens):
         return F.scaled_dot_product_attention(split(q), split(k), split(v), is_causal=causal).transpose(1, 2).flatten(2)
 
     x = features.flatten(2).mT + decoder.positions
-    y = decoder.embedding(tokens) + decoder.places[:7]
+    y = 12**0.5 * decoder.embedding(tokens) + decoder.places[:7]
     for layer in decoder.layers:
         own = linear(layer.own, layer.norms[0](y))
         y = y + linear(layer.own_out, attention(own[..., :12], own[..., 12:], True))

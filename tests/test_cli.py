@@ -116,6 +116,14 @@ MISTAKES = [
     (["evaluate", "--split", "dev"], 2, "no split 'dev'"),
     (["evaluate", "--data", "none.json"], 2, "no caption file"),
     (["train", "--recipe", "huge"], 2, "no recipe 'huge'"),
+    (["train", "--stage", "rest"], 2, "no stage 'rest'"),
+    (["train", "--rate", "1e-3"], 2, "say which with --stage"),
+    (["train", "--stage", "scst", "--rate", "0"], 2, "rate of stage scst must be a number above 0, not 0.0"),
+    (["train", "--stage", "scst", "--rate", "-1"], 2, "rate of stage scst must be a number above 0, not -1.0"),
+    (["train", "--stage", "scst", "--rate", "nan"], 2, "rate of stage scst must be a number above 0, not nan"),
+    (["train", "--recipe", "class", "--stage", "scst", "--limit", "64", "--out", "new"], 2, "from trained weights"),
+    (["plot", "none", "--out", "plot.png"], 2, "There is no log"),
+    (["plot", "none", "--out", "plot.doc"], 2, "as .png, .svg or .pdf"),
     (["scenes", "out", "--splits", "dev"], 2, "no split 'dev'"),
     (["scenes", "out", "--pixels", "1"], 2, "16 to 4096"),
     (["scenes", "file/out", "--splits", "val", "--limit", "1"], 1, "."),
@@ -181,7 +189,7 @@ def test_stopped_training_resumes(tmp_path: Path) -> None:
     import signal
     import time
 
-    command = [sys.executable, "-m", "uvlm_mini.cli", "train", "--recipe", "class", "--limit", "320", "--out", "run"]
+    command = [sys.executable, "-m", "uvlm_mini.cli", "train", "--recipe", "class", "--limit", "128", "--out", "run"]
     first = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for _ in range(600):
         if (tmp_path / "run").exists():
@@ -195,6 +203,27 @@ def test_stopped_training_resumes(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0 and "Resuming" in done.stderr, done.stderr
     assert UVLM.load(tmp_path / "run" / "weights.safetensors").familiarity is not None
+
+
+def test_one_stage_from_given_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Stage 4 on the shipped weights, a single step; what was asked for is noted in what came out, and can be drawn."""
+    from uvlm_mini.model import read_tensors
+
+    weights = str(data_path(cli.WEIGHTS))
+    asked = f"train --recipe class --seed 0 --limit 64 --stage scst --weights {weights} --rate 0.0001"
+    assert cli.main([*asked.split(), "--out", str(tmp_path / "run")]) == 0
+    made, about = read_tensors(tmp_path / "run" / "weights.safetensors")
+    assert about["command"] == f"uvlm {asked}"
+    before, _ = read_tensors(weights)
+    moved = {name.split(".")[0] for name, value in made.items() if not torch.equal(value, before[name])}
+    assert moved == {"decoder", "familiarity"}
+    capsys.readouterr()
+    pictures = []
+    for name in ("a.png", "b.png"):
+        assert cli.main(["plot", str(tmp_path / "run"), "--out", str(tmp_path / name)]) == 0
+        assert capsys.readouterr().out == f"{tmp_path / name}\n"
+        pictures.append((tmp_path / name).read_bytes())
+    assert pictures[0] == pictures[1] and Image.open(tmp_path / "a.png").width > 600
 
 
 def test_doctor_says_ok_and_fail(monkeypatch: pytest.MonkeyPatch) -> None:

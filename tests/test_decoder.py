@@ -56,7 +56,7 @@ def test_a_step_is_its_formula(decoder, features, tokens):
     context = decoder.prepare(features)
     state = decoder.start(context)
     for t in range(7):
-        word = decoder.embedding.weight[tokens[:, t]]
+        word = decoder.embedding.weight[tokens[:, t]] * decoder.config.hidden**0.5
         query = state.y + word @ decoder.ask.weight.T
         seen = decoder.gcdm(context.x, (context.signal, context.gate), query)
         u = linear(decoder.join, torch.cat([word, linear(decoder.project, seen)], 1))

@@ -249,3 +249,18 @@ def test_parts_add_up_to_the_step():
         parts = [row[part] for part in ("look", "core", "output")]
         assert sum(p["multiply-adds"] for p in parts) == row["step"]["multiply-adds"]
         assert row["step"]["weights"] < row["parameters"]
+
+
+def test_products_alone_are_the_products_of_the_call():
+    """They do as many multiply-adds as the call, nothing elementwise, and give the same numbers again."""
+    for decoder in decoder_cost.decoders().values():
+        calls, _ = decoder_cost.parts(decoder)
+        alone = decoder_cost.products(calls["core"])
+        assert decoder_cost.counted(alone) == {
+            "multiply-adds": decoder_cost.counted(calls["core"])["multiply-adds"],
+            "elementwise": {},
+        }
+        assert all(torch.equal(a, b) for a, b in zip(alone(), alone(), strict=True))
+    x, layer = torch.randn(2, 5), nn.Linear(5, 3)
+    (product,) = decoder_cost.products(lambda: torch.tanh(layer(x)))()
+    torch.testing.assert_close(product, layer(x))

@@ -274,6 +274,9 @@ def test_familiarity_is_the_mahalanobis_distance():
     expected = distance["other"] / np.quantile(distance["val"], 0.99)
     np.testing.assert_allclose(familiarity(other).numpy(), expected, rtol=1e-3)
     assert (familiarity(val) > 1).float().mean() == pytest.approx(0.01, abs=0.005)
+    same = Familiarity(3)  # of vectors that were made part by part, when the maps are too many for memory
+    same.fit(*(torch.cat([Familiarity.vector(part) for part in maps.split(70)]) for maps in (train, val)))
+    torch.testing.assert_close(same(other), familiarity(other))
 
 
 def test_a_channel_that_never_varies_does_not_alarm_by_itself():

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -259,6 +260,34 @@ def test_kill_9_and_resume(pictures: Path, whole: Path, tmp_path: Path) -> None:
     assert_same_run(tmp_path / "run", whole)
 
 
+def asleep(pictures: str, folder: str) -> None:
+    """A run that falls asleep within its fifth step, all steps before being saved."""
+    pretrain.SAVE_SECONDS = 0
+    made = trainer(Path(pictures), Path(folder))
+    at_micro_batch(made, 9, lambda: print("asleep", flush=True) or time.sleep(600))
+    made.run()
+
+
+def test_two_runs_never_write_into_one_folder(pictures: Path, whole: Path, tmp_path: Path) -> None:
+    """The second says so and touches nothing, though it would resume; once the first is killed, it goes on."""
+    folder = tmp_path / "run"
+    command = [sys.executable, str(program(tmp_path, "asleep")), str(pictures), str(folder)]
+    first = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert first.stdout is not None and first.stdout.readline() == "asleep\n"
+        before = {path.name: path.read_bytes() for path in folder.iterdir()}
+        assert {"log.csv", "last.safetensors"} <= before.keys()
+        second = trainer(pictures, folder)
+        with pytest.raises(ValueError, match="Another run is writing into"):
+            second.run()
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    finally:
+        first.kill()
+        first.communicate()
+    second.run()
+    assert_same_run(folder, whole)
+
+
 def test_a_finished_run_has_nothing_left_to_do(pictures: Path, whole: Path, tmp_path: Path) -> None:
     """Run once more, it gives the same weights and logs nothing."""
     folder = shutil.copytree(whole, tmp_path / "run")
@@ -397,6 +426,9 @@ def test_what_cannot_be_trained_is_refused(pictures: Path, tmp_path: Path, monke
         trainer(pictures, tmp_path, replace(RECIPE, batch=32))
     with pytest.raises(ValueError, match=r"steps of 10 pictures in micro-batches of 4 cannot be trained"):
         replace(RECIPE, batch=10)
+    for rate in (0.0, -1e-3, math.nan):
+        with pytest.raises(ValueError, match="learning rate must be a number above 0, not"):
+            replace(RECIPE, rate_1024=rate)
     with pytest.raises(ValueError, match=r"side 40 does not divide .* give a multiple of 16\.$"):
         replace(SMALL, image=40)
     with pytest.raises(ValueError, match=r"takes pictures \(B, 3, 32, 32\), not \(2, 1, 32, 32\)"):

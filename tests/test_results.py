@@ -7,12 +7,14 @@ import pytest
 from benchmarks import (
     core_cost,
     dataset,
+    decoder_cost,
     encoder_ablation,
     encoder_peers,
     encoder_speed,
     long_run,
     modulation_cost,
     record,
+    scst_step,
     shipped,
 )
 from uvlm_mini.model import UVLM, read_tensors
@@ -79,9 +81,20 @@ def test_core_cost() -> None:
     agree(result("core_cost"), "counted at 160, 16 words", core_cost.counted(160, [16]))
 
 
+def test_scst_step() -> None:
+    """What people said still earns the same rewards, whole and cut off."""
+    agree(result("scst_step"), f"references of {scst_step.SMALL}", scst_step.references(scst_step.SMALL))
+
+
 def test_long_run() -> None:
     """The first 2,000 of the million steps reach the same states, and differ from float64 in the same digit."""
     agree(result("long_run"), f"first {long_run.SMALL}", long_run.small())
+
+
+def test_decoder_cost() -> None:
+    """Multiply-adds, elementwise operations and weights of a step are still the same, and the bytes of preset t."""
+    agree(result("decoder_cost"), "step counted", decoder_cost.step(timed=False))
+    agree(result("decoder_cost"), "sizes of t", decoder_cost.sizes("t"))
 
 
 def test_a_changed_number_is_noticed() -> None:

@@ -3,6 +3,7 @@
 import io
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -257,7 +258,7 @@ def test_looks_show_what_gcdm_reads(captioner: UVLM) -> None:
         state = decoder.start(context)
         for step, number in zip(steps, captioner.vocabulary.encode("a red cat"), strict=False):
             token = torch.tensor([number])
-            query = state.y + decoder.ask(decoder.embedding(token))
+            query = state.y + decoder.ask(decoder.word(token))
             seen = decoder.look(context, state, query)[0].unflatten(0, (2, -1))[1]
             bias = torch.from_numpy(step.bias)
             gate = torch.sigmoid(context.gate + decoder.gcdm.gate_q(query))[0]
@@ -463,3 +464,50 @@ def test_look_widget_follows_scene_and_step(captioner: UVLM) -> None:
             assert repr(steps[place - 1].said.strip("<>")) in says.value
         assert len(seen) > 1
     assert plt.get_fignums() == []
+
+
+LOG = """stage,step,epoch,rate,loss,reward,val_loss,cells,cider,seconds
+pretrain,10,1,1e-3,3.5,,,0.5,,1
+pretrain,20,2,1e-3,2.5,,,0.7,,2
+decoder,30,1,1e-3,1.5,,1.25,,2.0,3
+scst,5,1,1e-4,-0.01,3.5,1.5,,3.0,4
+"""
+
+
+def test_a_log_is_read_stage_by_stage(tmp_path: Path) -> None:
+    """Steps are counted through; each number has a piece a stage; stage 4's loss is left out."""
+    (tmp_path / "log.csv").write_text(LOG)
+    log = viz.read_log(tmp_path / "log.csv")
+    assert log.stages == [("pretrain", 0, 20), ("decoder", 20, 50), ("scst", 50, 55)]
+    pieces = {name: [(x.tolist(), y.tolist()) for x, y in several] for name, several in log.lines.items()}
+    assert pieces == {
+        "loss": [([10, 20], [3.5, 2.5]), ([50], [1.5])],
+        "val_loss": [([50], [1.25]), ([55], [1.5])],
+        "cider": [([50], [2.0]), ([55], [3.0])],
+        "reward": [([55], [3.5])],
+    }
+    (tmp_path / "log.csv").write_text(LOG.splitlines()[0])
+    with pytest.raises(ValueError, match="no line of `uvlm train` yet"):
+        viz.read_log(tmp_path / "log.csv")
+    with pytest.raises(FileNotFoundError, match="There is no log"):
+        viz.read_log(tmp_path / "none.csv")
+
+
+def test_runs_are_drawn_side_by_side(tmp_path: Path) -> None:
+    """Two columns of two panels: the logs' numbers as lines, a band for each stage with its name above."""
+    import matplotlib.pyplot as plt
+
+    (tmp_path / "log.csv").write_text(LOG)
+    log = viz.read_log(tmp_path / "log.csv")
+    first = viz.Log(log.stages[:1], {"loss": log.lines["loss"][:1]})
+    fig = viz.training({"short": first, "long": log})
+    above, below = fig.axes[:2], fig.axes[2:]
+    assert [axis.get_title() for axis in above] == ["short", "long"]
+    for axes, numbers in ((above, ("loss", "val_loss")), (below, ("cider", "reward"))):
+        for axis, one in zip(axes, (first, log), strict=True):
+            drawn = [[part.tolist() for part in line.get_data()] for line in axis.lines]
+            assert drawn == [[x.tolist(), y.tolist()] for n in numbers for x, y in one.lines.get(n, [])]
+            assert all(0 <= y <= axis.get_ylim()[1] for line in axis.lines for y in line.get_ydata())
+            assert [(p.get_x(), p.get_x() + p.get_width()) for p in axis.patches] == [s[1:] for s in one.stages]
+    assert [text.get_text() for text in above[1].texts] == ["pretrain", "decoder", "scst"]
+    plt.close(fig)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uvlm_mini.datasets.scenes import scene
-from uvlm_mini.datasets.vocab import BOS, EOS, PAD, SPECIALS, UNK, Vocabulary, tokenize
+from uvlm_mini.datasets.vocab import BOS, EOS, PAD, SPECIALS, UNK, Vocabulary, encode_told, tokenize
 
 word = st.text("abcdefgh0'", min_size=1, max_size=4)
 
@@ -39,6 +39,17 @@ def test_a_caption_is_encoded_by_hand():
     assert vocabulary.encode("A red, RED zebra!") == [BOS, 4, 5, 5, UNK, EOS]
     assert vocabulary.encode("a red cat", longest=2) == [BOS, 4, 5, EOS]
     assert vocabulary.encode("") == [BOS, EOS]
+
+
+def test_captions_without_a_known_word_are_left_out():
+    """The others stay in their order, cut as `encode` cuts them; a picture that has none left is named."""
+    vocabulary = Vocabulary(["a", "red", "cat"])
+    said = [["a red cat", "zebra", "...", "zebra zebra a", "red"], ["cat"]]
+    assert encode_told(vocabulary, said, ["x", "y"], 2) == [[[BOS, 4, 5, EOS], [BOS, 5, EOS]], [[BOS, 6, EOS]]]
+    with pytest.raises(
+        ValueError, match=r"No caption of picture y has a word that the vocabulary keeps; give it another"
+    ):
+        encode_told(vocabulary, [["cat"], ["zebra", ""]], ["x", "y"], 2)
 
 
 def test_decoding_stops_at_the_first_end_and_leaves_specials_out():

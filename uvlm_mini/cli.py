@@ -1,4 +1,4 @@
-"""The command `uvlm`: pretrain, train, caption, evaluate, scenes, doctor.
+"""The command `uvlm`: pretrain, train, plot, caption, evaluate, scenes, doctor.
 
 Every mistake is answered by one sentence on standard error: exit status 2 where what was given is wrong, 1 where
 the work failed, 130 where it was stopped.
@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .config import UVLMConfig
     from .datasets.coco import CaptionSet, Sample
+    from .datasets.imagenet import Report
     from .model import UVLM
 
 WEIGHTS = "uvlm_mini.safetensors"
@@ -34,7 +36,18 @@ several processes on CPUs (accelerate launch --cpu starts one only):
   ACCELERATE_USE_CPU=1 torchrun --nproc_per_node 2 -m uvlm_mini.cli pretrain FOLDER --preset t --out runs/imagenet
 
 The same command resumes what was stopped, on as many processes as you like. Stage 2 starts from weights.safetensors:
-see load_encoder in uvlm_mini/train/pretrain.py.
+see uvlm train --help.
+"""
+PAPER = """the paper's recipe, on COCO; first, whether all is there:
+  uvlm train --recipe paper --preset b --data dataset_coco.json --images train2014.zip val2014.zip --check
+
+then, from the encoder that `uvlm pretrain --preset b` has trained; the same command resumes what was stopped:
+  uvlm train --recipe paper --preset b --encoder runs/imagenet/weights.safetensors \\
+    --data dataset_coco.json --images train2014.zip val2014.zip --out runs/coco
+
+with COCO's own caption files instead of Karpathy's:
+    --data captions_train2014.json captions_val2014.json \\
+    --lists karpathy_train_images.txt karpathy_val_images.txt karpathy_test_images.txt
 """
 Run = Callable[[argparse.Namespace], int]
 
@@ -90,14 +103,35 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--limit", type=int, help="take only the first pictures of the split")
     p.add_argument("--beam", type=int, default=3, help="beam width (default 3)")
     p.add_argument("--no-java", action="store_true", help="leave METEOR and SPICE out")
+    p.add_argument("--results", metavar="FILE", help="write the captions as COCO's caption server takes them")
+    p.set_defaults(memory=0.0)  # every picture is read once
     _data_arguments(p)
 
-    p = command("train", _train, "train", "Train a captioner from nothing, or resume what was stopped.")
-    p.add_argument("--recipe", default="mini", help="mini (the shipped weights) or class (two minutes)")
+    p = command("train", _train, "train", "Train a captioner, or resume what was stopped.", PAPER)
+    p.add_argument("--recipe", default="mini", help="mini (the shipped weights), class (two minutes) or paper (COCO)")
+    p.add_argument("--preset", default="mini", help="t, s, b or mini (default mini)")
+    p.add_argument("--encoder", metavar="WEIGHTS", help="start from the encoder that `uvlm pretrain` has trained")
     p.add_argument("--out", default="runs/mini", help="folder of checkpoint, log and weights (default runs/mini)")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--limit", type=int, help="take only the first training pictures")
+    p.add_argument(
+        "--memory",
+        type=float,
+        default=4.0,
+        metavar="GB",
+        help="pictures that take more than this are not kept in memory but read when they are needed, and features of "
+        "a frozen encoder that take more go to a float16 file in the run's folder (default 4)",
+    )
+    p.add_argument("--stage", default="all", help="all, or one of pretrain, decoder, together, scst (default all)")
+    p.add_argument("--weights", help="start from these weights, not from random ones")
+    p.add_argument("--rate", type=float, help="with --stage: its highest learning rate, instead of the recipe's")
     _data_arguments(p)
+    p.add_argument("--check", action="store_true", help="train nothing: count, compare with COCO, find broken files")
+    p.add_argument("--decode", action="store_true", help="with --check: decode every picture, not only its header")
+
+    p = command("plot", _plot, "book", "Draw the logs of runs of `uvlm train`, side by side.")
+    p.add_argument("runs", nargs="+", metavar="RUN", help="folder that --out named")
+    p.add_argument("--out", required=True, metavar="FILE", help="picture to write: .png, .svg or .pdf")
 
     p = command("pretrain", _pretrain, "train", "Train the encoder on ImageNet-1K (stage 1), or resume.", LAUNCH)
     p.add_argument("folder", metavar="FOLDER", help="has train/ and val/, each with one folder a class")
@@ -126,8 +160,27 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _data_arguments(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--data", metavar="JSON", help="captions in Karpathy's format instead of the embedded scenes")
-    p.add_argument("--images", metavar="FOLDER", help="the folder of its pictures (default: where the JSON is)")
+    p.add_argument(
+        "--data",
+        nargs="+",
+        metavar="JSON",
+        help="captions instead of the embedded scenes: one JSON in Karpathy's format, such as dataset_coco.json, or "
+        "COCO's own files, such as captions_train2014.json captions_val2014.json, with --lists",
+    )
+    p.add_argument(
+        "--lists",
+        nargs="+",
+        default=[],
+        metavar="TXT",
+        help="for COCO's own files: text files named as Karpathy's, karpathy_train_images.txt and likewise val and "
+        "test, with one picture a line, its file's name or its id or both",
+    )
+    p.add_argument(
+        "--images",
+        nargs="+",
+        metavar="PLACE",
+        help="folders or zip archives of the pictures; train2014.zip may stay packed (default: where the JSON is)",
+    )
 
 
 def _load(weights: str | None) -> UVLM:
@@ -139,13 +192,12 @@ def _load(weights: str | None) -> UVLM:
 
 def _captioned(arguments: argparse.Namespace, split: str, side: int, limit: int | None) -> CaptionSet:
     """A split of the embedded scenes, or of the file that was given."""
-    from itertools import islice
-
-    from .datasets import coco, scenes
+    from .datasets import coco, files, scenes
 
     if arguments.data:
-        folder = arguments.images or Path(arguments.data).parent
-        return coco.CaptionSet.gather(islice(coco.read_karpathy(arguments.data, folder, split, side), limit))
+        entries = coco.read_captions(arguments.data, arguments.lists).split(split)[:limit]
+        images = files.Images(arguments.images or [Path(arguments.data[0]).parent])
+        return coco.open_set(entries, images, side, len(entries) * 3 * side**2 > 1e9 * arguments.memory)
     if side != scenes.SIDE:
         raise ValueError(
             f"The embedded scenes are drawn at {scenes.SIDE} pixels, this model takes {side}; give --data."
@@ -191,34 +243,118 @@ def _caption(arguments: argparse.Namespace) -> int:
 def _evaluate(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
+    from .datasets.coco import write_results
     from .evaluate import evaluate, table
 
     model = _load(arguments.weights)
     data = _captioned(arguments, arguments.split, model.config.encoder.image, arguments.limit)
+    results = arguments.results and Path(arguments.results)
+    if results and data.ids is None:
+        raise ValueError("COCO's results file names pictures by their ids, which these lack; give COCO with --data.")
+    if results and not results.absolute().parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {results.parent} to write {results.name} into; make it first.")
     with tqdm(total=len(data), desc="captioning", unit="picture", file=sys.stderr) as bar:
         result = evaluate(model, data, arguments.beam, not arguments.no_java, bar.update)
+    if results:
+        write_results(results, data.ids or [], result.captions)
     print(f"{len(data)} pictures of {arguments.split}, beam {arguments.beam}")
     print(table(result))
     return 0
 
 
 def _train(arguments: argparse.Namespace) -> int:
+    from dataclasses import replace
+
     from .config import preset
     from .train.loop import Trainer
-    from .train.stages import PICTURES, RECIPES
+    from .train.pretrain import load_encoder
+    from .train.stages import PAPER, PICTURES, RECIPES
 
-    if arguments.recipe not in RECIPES:
-        raise ValueError(f"There is no recipe {arguments.recipe!r}; use one of {', '.join(RECIPES)}.")
-    config = preset("mini")
-    print("Drawing the pictures." if not arguments.data else "Reading the pictures.", file=sys.stderr)
-    train = _captioned(arguments, "train", config.encoder.image, arguments.limit or PICTURES[arguments.recipe])
-    val = _captioned(arguments, "val", config.encoder.image, 500)
-    command = f"uvlm train --recipe {arguments.recipe} --seed {arguments.seed}"
-    trainer = Trainer(config, RECIPES[arguments.recipe], train, val, arguments.out, arguments.seed, command=command)
+    recipes = {**RECIPES, "paper": PAPER}
+    if arguments.recipe not in recipes:
+        raise ValueError(f"There is no recipe {arguments.recipe!r}; use one of {', '.join(recipes)}.")
+    stages = recipes[arguments.recipe]
+    only = None if arguments.stage == "all" else arguments.stage
+    if only and only not in [stage.name for stage in stages]:
+        raise ValueError(f"There is no stage {only!r}; use all, {', '.join(stage.name for stage in stages)}.")
+    if arguments.rate is not None:
+        if only is None:
+            raise ValueError("--rate is the rate of one stage; say which with --stage.")
+        stages = tuple(replace(stage, rate=arguments.rate) if stage.name == only else stage for stage in stages)
+    if not arguments.memory >= 0:
+        raise ValueError(
+            f"--memory is a number of gigabytes, 0 or more, not {arguments.memory}; give how many may be used."
+        )
+    config = preset(arguments.preset)
+    if arguments.check:
+        return _check(arguments, config)
+    if arguments.encoder and arguments.weights:
+        raise ValueError("--weights hold an encoder already; leave --encoder out, or start from the encoder alone.")
+    if arguments.recipe == "paper" and not ((arguments.encoder or arguments.weights) and arguments.data):
+        raise ValueError(
+            "Recipe paper starts from an encoder that `uvlm pretrain` has trained, and learns to caption photographs; "
+            "give its weights with --encoder, and the captions with --data."
+        )
+    encoder = load_encoder(arguments.encoder) if arguments.encoder else None
+    print("Drawing the pictures." if not arguments.data else "Looking for the pictures.", file=sys.stderr)
+    most = arguments.limit or PICTURES.get(arguments.recipe)
+    train = _captioned(arguments, "train", config.encoder.image, most)
+    val = _captioned(arguments, "val", config.encoder.image, 500 if arguments.recipe in RECIPES else None)
+    named = "" if arguments.preset == "mini" else f" --preset {arguments.preset}"
+    command = f"uvlm train --recipe {arguments.recipe}{named} --seed {arguments.seed}"
+    for name, value in (("limit", arguments.limit), ("stage", only), ("weights", arguments.weights)):
+        command += f" --{name} {value}" if value else ""
+    command += f" --rate {arguments.rate}" if arguments.rate else ""
+    trainer = Trainer(
+        config, stages, train, val, arguments.out, arguments.seed,
+        command=command, only=only, weights=arguments.weights, encoder=encoder, memory=arguments.memory,
+    )  # fmt: skip
     if trainer.progress.stage or trainer.progress.step:
         print(f"Resuming {trainer.checkpoint}.", file=sys.stderr)
     trainer.run()
     print(f"Weights: {trainer.folder / 'weights.safetensors'}")
+    return 0
+
+
+def _check(arguments: argparse.Namespace, config: UVLMConfig) -> int:
+    """Look at the data of a training without training."""
+    from tqdm import tqdm
+
+    from .datasets.coco_check import check
+
+    if not arguments.data:
+        raise ValueError("The embedded scenes need no check; give the captions to look at with --data.")
+    places = arguments.images or [Path(arguments.data[0]).parent]
+    side, numbers = config.encoder.image, config.encoder.out * config.encoder.side**2
+    with tqdm(desc="reading", unit="file", file=sys.stderr) as bar:
+        report = check(
+            arguments.data, arguments.lists, places, side, numbers, config.longest, arguments.memory, arguments.out,
+            arguments.decode, bar.update,
+        )  # fmt: skip
+    return _tell(report)
+
+
+def _tell(report: Report) -> int:
+    """Print what a check has found; returns the exit status."""
+    print("\n".join(report.lines))
+    for problem in report.problems[:20]:
+        print(f"uvlm: {problem}", file=sys.stderr)
+    if len(report.problems) > 20:
+        print(f"uvlm: There are {len(report.problems) - 20} problems more.", file=sys.stderr)
+    return 2 if report.problems else 0
+
+
+def _plot(arguments: argparse.Namespace) -> int:
+    from . import viz
+
+    viz.style()
+    out = Path(arguments.out)
+    if out.suffix not in (".png", ".svg", ".pdf"):
+        raise ValueError(f"A plot is written as .png, .svg or .pdf, not as {out.name}; give such a name to --out.")
+    fig = viz.training({run: viz.read_log(Path(run, "log.csv")) for run in arguments.runs})
+    dates = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+    fig.savefig(out, metadata=dates[out.suffix])  # the same log gives the same file
+    print(out)
     return 0
 
 
@@ -234,12 +370,7 @@ def _pretrain(arguments: argparse.Namespace) -> int:
 
         with tqdm(desc="reading", unit="file", file=sys.stderr) as bar:
             report = check(arguments.folder, arguments.decode, bar.update)
-        print("\n".join(report.lines))
-        for problem in report.problems[:20]:
-            print(f"uvlm: {problem}", file=sys.stderr)
-        if len(report.problems) > 20:
-            print(f"uvlm: There are {len(report.problems) - 20} problems more.", file=sys.stderr)
-        return 2 if report.problems else 0
+        return _tell(report)
     config = preset(arguments.preset).encoder
     if arguments.pixels is not None:
         config = replace(config, image=arguments.pixels)

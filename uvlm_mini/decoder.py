@@ -55,6 +55,14 @@ class Decoder(nn.Module):
         """As `step`, without the output matrix: (B, H) output and the next state."""
         raise TypeError(f"{type(self).__name__} has no advance; use one of the decoders of this package.")
 
+    def word(self, token: Tensor) -> Tensor:
+        """(B,) numbers -> (B, H) what a decoder hears of them: the embedding, sqrt(H) times as large.
+
+        As output matrix the embedding is small, or the first logits would be wild; as input it is a number among
+        others and should not be smaller than they are. The Transformer's remedy (Vaswani et al., 2017, section 3.4).
+        """
+        return self.drop(self.embedding(token)) * self.embedding.embedding_dim**0.5
+
     def step(self, token: Tensor, context: Any, state: Any) -> tuple[Tensor, Any]:
         """One word.
 
@@ -190,7 +198,7 @@ class AttSSM(Decoder):
 
     def advance(self, token: Tensor, context: Context, state: State) -> tuple[Tensor, State]:
         """As `step`, without the output matrix: (B, H) output and the next state."""
-        word = self.drop(self.embedding(token))  # (B, H)
+        word = self.word(token)  # (B, H)
         query = state.y + self.ask(word)  # what was meant, and which word was chosen for it
         seen = self.project(self.look(context, state, query))  # (B, H)
         u = F.hardswish(self.join(torch.cat([word, seen], 1)))  # (B, H)

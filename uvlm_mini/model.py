@@ -41,12 +41,13 @@ class Familiarity(nn.Module):
         self.register_buffer("limit", torch.ones(()))
 
     @staticmethod
-    def _vector(maps: Tensor) -> Tensor:
-        return torch.cat([maps.mean((2, 3)), maps.std((2, 3))], 1)  # (B, 2C)
+    def vector(maps: Tensor) -> Tensor:
+        """(B, C, h, w) maps -> (B, 2C), all that is asked of them; what is a vector already stays one."""
+        return maps if maps.ndim == 2 else torch.cat([maps.mean((2, 3)), maps.std((2, 3))], 1)
 
     def fit(self, train: Tensor, val: Tensor) -> None:
-        """Learn from (n, C, h, w) maps of training pictures, and set the limit on those of validation pictures."""
-        vectors = self._vector(train).double()
+        """Learn from maps of training pictures, and set the limit on those of validation pictures; or their vectors."""
+        vectors = self.vector(train).double()
         self.mean = vectors.mean(0).float()
         spread, axes = torch.linalg.eigh(torch.cov(vectors.T))
         # Directions in which the pictures hardly vary would drown the others in rounding errors: they are held back.
@@ -56,8 +57,8 @@ class Familiarity(nn.Module):
         self.limit = torch.quantile(self(val), 1 - self.ALARMS)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """(B, C, h, w) -> (B,) distance in units of the limit: above 1, the picture is unlike anything trained on."""
-        return ((self._vector(maps) - self.mean) @ self.whiten).norm(dim=1) / self.limit
+        """Maps or vectors -> (B,) distance in units of the limit: above 1, a picture is unlike anything trained on."""
+        return ((self.vector(maps) - self.mean) @ self.whiten).norm(dim=1) / self.limit
 
 
 class UVLM(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +17,10 @@ LEAST = 8  # pixels a side: under that there is nothing to see
 MOST = 100_000_000  # pixels in all: above that a file is refused before it is decoded
 
 
-def read_picture(path: str | Path, side: int = 64) -> np.ndarray:
+def read_picture(path: str | Path, side: int = 64, content: bytes | None = None) -> np.ndarray:
     """The picture as the model takes it: the middle square, (side, side, 3) uint8 sRGB.
+
+    With `content`, the bytes of a file that lies in an archive, `path` is only the name that it is called by.
 
     Raises
     ------
@@ -25,12 +28,12 @@ def read_picture(path: str | Path, side: int = 64) -> np.ndarray:
     """
     from PIL import Image, ImageOps
 
-    upright = load_picture(path, 4 * side)
+    upright = load_picture(path, 4 * side, content)
     way = Image.Resampling.BOX if min(upright.size) >= side else Image.Resampling.BICUBIC
     return np.asarray(ImageOps.fit(upright, (side, side), way))
 
 
-def load_picture(path: str | Path, draft: int | None = None) -> PIL.Image.Image:
+def load_picture(path: str | Path, draft: int | None = None, content: bytes | None = None) -> PIL.Image.Image:
     """The whole picture, upright and in RGB.
 
     Greyscale, palette, CMYK and 16-bit pictures are converted, transparency is laid on white, the first frame of
@@ -40,6 +43,7 @@ def load_picture(path: str | Path, draft: int | None = None) -> PIL.Image.Image:
     ----------
     path : an image file.
     draft : pixels a side; a JPEG is decoded at a smaller size, not under this one, where it is much larger.
+    content : bytes of the file, where it lies in an archive; `path` is then only its name.
 
     Raises
     ------
@@ -48,30 +52,30 @@ def load_picture(path: str | Path, draft: int | None = None) -> PIL.Image.Image:
     """
     from PIL import ImageOps
 
-    with _opened(path) as image:
+    with _opened(path, content) as image:
         if draft is not None:
             image.draft("RGB", (draft, draft))
         image.load()
         return _rgb(ImageOps.exif_transpose(image))
 
 
-def picture_size(path: str | Path) -> tuple[int, int]:
+def picture_size(path: str | Path, content: bytes | None = None) -> tuple[int, int]:
     """Width and height in pixels, from the header alone; raises as `load_picture` does."""
-    with _opened(path) as image:
+    with _opened(path, content) as image:
         return image.size
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[PIL.Image.Image]:
+def _opened(path: str | Path, content: bytes | None) -> Iterator[PIL.Image.Image]:
     """An open image file; what goes wrong with it is said in one sentence."""
     from PIL import Image, UnidentifiedImageError
 
     path = Path(path)
-    if not path.is_file():
+    if content is None and not path.is_file():
         raise FileNotFoundError(f"There is no picture {path}; give the path of an image file.")
     try:
         Image.MAX_IMAGE_PIXELS = None  # our own limit below says what to do
-        with Image.open(path) as image:
+        with Image.open(path if content is None else io.BytesIO(content)) as image:
             width, height = image.size
             if min(width, height) < LEAST:
                 raise ValueError(f"{path} is {width} x {height} pixels; give a picture of {LEAST} x {LEAST} at least.")

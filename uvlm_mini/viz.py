@@ -9,8 +9,11 @@ matplotlib and ipywidgets are imported where they are used.
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -248,6 +251,90 @@ def curves(
     axis.margins(y=0.1)
     axis.set(xlabel=xlabel, ylabel=ylabel)
     axis.legend(frameon=False)
+    return fig
+
+
+class Log(NamedTuple):
+    """What a training's log holds, its steps counted through all stages."""
+
+    stages: list[tuple[str, int, int]]  # name, first and last step
+    lines: dict[str, list[tuple[np.ndarray, np.ndarray]]]  # of every number (steps, values), a piece for each stage
+
+
+def read_log(path: Path) -> Log:
+    """The log.csv of a run of `uvlm train`.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    Log
+        The loss of stage 4 is left out: it is no distance from anything, its reward tells.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such file, it has no line yet, or it is another program's.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no log {path}; give the folder of a run of `uvlm train`.")
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or "stage" not in rows[0]:
+        raise ValueError(f"{path} has no line of `uvlm train` yet; wait for the end of its first epoch.")
+    log = Log([], {})
+    for name, several in groupby(rows, key=lambda row: row["stage"]):
+        epochs, start = list(several), log.stages[-1][2] if log.stages else 0
+        log.stages.append((name, start, start + int(epochs[-1]["step"])))
+        for column in ("loss", "val_loss", "cider", "reward"):
+            points = [(start + int(row["step"]), float(row[column])) for row in epochs if row.get(column)]
+            if points and (name, column) != ("scst", "loss"):
+                log.lines.setdefault(column, []).append((np.array(points)[:, 0], np.array(points)[:, 1]))
+    return log
+
+
+def training(runs: Mapping[str, Log]) -> Figure:
+    """Draw how runs went, side by side: losses above, CIDEr below, the stages as shaded bands.
+
+    Parameters
+    ----------
+    runs : mapping of str to Log
+        The name goes above the run's panels.
+
+    Returns
+    -------
+    Figure
+    """
+    import matplotlib.pyplot as plt
+
+    panels = [
+        {"loss": "training", "val_loss": "validation"},
+        {"cider": "greedy captions", "reward": "drawn ones (reward)"},
+    ]
+    wide = WIDTH if len(runs) == 1 else 4.5 * len(runs)
+    fig, axes = plt.subplots(2, len(runs), squeeze=False, sharex="col", sharey="row", figsize=(wide, 4.8))
+    for column, (name, log) in zip(axes.T, runs.items(), strict=True):
+        column[0].set_title(name, pad=20)
+        column[1].set_xlabel("steps")
+        for axis, numbers in zip(column, panels, strict=True):
+            for i, (stage, start, end) in enumerate(log.stages):
+                axis.axvspan(start, end, color="#000000", alpha=0.08 if i % 2 == 0 else 0.02, linewidth=0)
+                if axis is column[0]:
+                    axis.text(
+                        (start + end) / 2, 1.03, stage, fontsize=8, ha="center", transform=axis.get_xaxis_transform()
+                    )
+            for i, (number, label) in enumerate(numbers.items()):
+                for piece, (x, y) in enumerate(log.lines.get(number, [])):
+                    style = {"color": PALETTE[i], "linestyle": DASHES[i], "marker": "os"[i], "markersize": 4}
+                    axis.plot(x, y, label=label if piece == 0 else None, **style)
+            if axis.lines:
+                axis.legend(frameon=False, fontsize=9)
+    for axis in axes[:, 0]:
+        axis.set_ylim(bottom=0)  # the runs share it, so it is set when all are drawn
+    axes[0, 0].set_ylabel("loss")
+    axes[1, 0].set_ylabel("CIDEr")
     return fig
 
 
@@ -810,7 +897,7 @@ def looks(model: UVLM, picture: np.ndarray, caption: str | None = None) -> list[
         context = model.encode(to_tensor(picture)[None])
         state, token = decoder.start(context), torch.tensor([BOS])
         for step in range(model.config.longest + 1):
-            query = state.y + decoder.ask(decoder.embedding(token))
+            query = state.y + decoder.ask(decoder.word(token))
             bias = decoder.gcdm.bias(context.signal, query)[0, 0]  # (h, w)
             places = (context.x[0] + bias).flatten(1).argmax(1)  # (C,)
             read = torch.bincount(places, minlength=bias.numel()).view(bias.shape) / len(places)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..config import AttSSMConfig
 from ..decoder import Decoder
+from .lstm import lstm_cell
 
 
 class Context(NamedTuple):
@@ -73,7 +74,7 @@ class BahdanauLSTM(Decoder):
         c, h = config.features, config.hidden
         self.attention = Attention(c, h, wide or h)
         self.gate = nn.Linear(h, c)
-        self.lstm = nn.LSTMCell(h + c, h)
+        self.lstm = lstm_cell(h + c, h)
         self.first_h, self.first_c = nn.Linear(c, h), nn.Linear(c, h)
 
     def prepare(self, features: Tensor) -> Context:
@@ -89,6 +90,6 @@ class BahdanauLSTM(Decoder):
     def advance(self, token: Tensor, context: Context, state: State) -> tuple[Tensor, State]:
         """As `step`, without the output matrix: (B, H) output and the next state."""
         seen = torch.sigmoid(self.gate(state.h)) * self.attention(context.x, context.keys, state.h)  # (B, C)
-        both = torch.cat([self.drop(self.embedding(token)), seen], 1)  # (B, H + C)
+        both = torch.cat([self.word(token), seen], 1)  # (B, H + C)
         state = State(*self.lstm(both, tuple(state)))
         return state.h, state

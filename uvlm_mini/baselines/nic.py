@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..config import AttSSMConfig
 from ..decoder import Decoder
+from .lstm import lstm_cell
 
 
 class Context(NamedTuple):
@@ -41,11 +42,11 @@ class NIC(Decoder):
     def __init__(self, config: AttSSMConfig, words: int) -> None:
         super().__init__(words, config.hidden, config.dropout)
         self.picture = nn.Linear(config.features, config.hidden)
-        self.lstm = nn.LSTMCell(config.hidden, config.hidden)
+        self.lstm = lstm_cell(config.hidden, config.hidden)
 
     def prepare(self, features: Tensor) -> Context:
-        """(B, C, h, w) features -> their mean as a word vector."""
-        return Context(self.picture(features.mean((2, 3))))
+        """(B, C, h, w) features -> their mean as a word vector, as loud as a word (see `Decoder.word`)."""
+        return Context(self.picture(features.mean((2, 3))) * self.embedding.embedding_dim**0.5)
 
     def start(self, context: Context) -> State:
         """The LSTM has read the picture, and nothing else."""
@@ -53,5 +54,5 @@ class NIC(Decoder):
 
     def advance(self, token: Tensor, context: Context, state: State) -> tuple[Tensor, State]:
         """As `step`, without the output matrix: (B, H) output and the next state."""
-        state = State(*self.lstm(self.drop(self.embedding(token)), tuple(state)))
+        state = State(*self.lstm(self.word(token), tuple(state)))
         return state.h, state

@@ -111,7 +111,7 @@ class TransformerDecoder(Decoder):
         t = state.past.shape[3]
         if t >= len(self.places):
             raise ValueError(f"This Transformer was made for {len(self.places)} words; give it a larger `longest`.")
-        y = self.drop(self.embedding(token)) + self.places[t]  # (B, H)
+        y = self.word(token) + self.places[t]  # (B, H)
         past = []
         for i, layer in enumerate(self.layers):
             y, own = layer(y, context.seen[:, i], state.past[:, i])

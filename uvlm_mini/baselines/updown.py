@@ -13,11 +13,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..config import AttSSMConfig
 from ..decoder import Decoder
 from .bahdanau import Attention
+from .lstm import lstm_cell
 
 
 class Context(NamedTuple):
@@ -51,8 +52,8 @@ class UpDown(Decoder):
         super().__init__(words, config.hidden, config.dropout)
         c, h = config.features, config.hidden
         self.attention = Attention(c, h, wide or h // 2)
-        self.ask = nn.LSTMCell(h + c + h, h)
-        self.answer = nn.LSTMCell(c + h, h)
+        self.ask = lstm_cell(h + c + h, h)
+        self.answer = lstm_cell(c + h, h)
 
     def prepare(self, features: Tensor) -> Context:
         """(B, C, h, w) features -> positions, their keys and their mean."""
@@ -65,7 +66,7 @@ class UpDown(Decoder):
 
     def advance(self, token: Tensor, context: Context, state: State) -> tuple[Tensor, State]:
         """As `step`, without the output matrix: (B, H) output and the next state."""
-        asked = torch.cat([state.h2, context.mean, self.drop(self.embedding(token))], 1)  # (B, H + C + H)
+        asked = torch.cat([state.h2, context.mean, self.word(token)], 1)  # (B, H + C + H)
         h1, c1 = self.ask(asked, (state.h1, state.c1))
         seen = self.attention(context.x, context.keys, h1)  # (B, C)
         h2, c2 = self.answer(torch.cat([seen, h1], 1), (state.h2, state.c2))

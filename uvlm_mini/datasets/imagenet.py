@@ -9,7 +9,7 @@ not on how many processes train, not on where a run was stopped. Reading and aug
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -288,19 +288,27 @@ def check(
         report.problems += _empty(pictures)
     if len(opened) == len(PARTS):
         report.problems += _different(*opened)
-    read = load_picture if decode else picture_size
+    paths = [path for pictures in opened for path, _ in pictures.samples]
+    report.problems += unreadable(paths, load_picture if decode else picture_size, tick, threads)
+    return report
 
-    def broken(path: str) -> str | None:
+
+def unreadable(
+    files: Iterable[Any], read: Callable[[Any], object], tick: Callable[[int], object] | None, threads: int
+) -> list[str]:
+    """What `read` says of the files that it cannot read, in their order."""
+
+    def broken(file: Any) -> str | None:
         try:
-            read(path)
-        except (ValueError, FileNotFoundError) as error:
+            read(file)
+        except (ValueError, OSError) as error:
             return str(error)
         return None
 
-    paths = iter([path for pictures in opened for path, _ in pictures.samples])
+    problems, rest = [], iter(files)
     with ThreadPool(threads) as pool:
-        while some := list(islice(paths, 1024)):  # a pool is handed a part at a time: a million would wait in memory
-            report.problems += [problem for problem in pool.map(broken, some) if problem]
+        while some := list(islice(rest, 1024)):  # a pool is handed a part at a time: a million would wait in memory
+            problems += [problem for problem in pool.map(broken, some) if problem]
             if tick is not None:
                 tick(len(some))
-    return report
+    return problems

@@ -68,3 +68,25 @@ class Vocabulary:
             if number >= len(SPECIALS):
                 words.append(self.words[number])
         return " ".join(words)
+
+
+def encode_told(
+    vocabulary: Vocabulary, captions: Sequence[Sequence[str]], names: Sequence[str], longest: int
+) -> list[list[list[int]]]:
+    """The captions of every picture as numbers, without those of which no word is known: they would teach silence.
+
+    Raises
+    ------
+    ValueError : a picture has no other caption.
+    """
+    unknown = {BOS, EOS, UNK}
+    encoded = []
+    for name, several in zip(names, captions, strict=True):
+        lines = [vocabulary.encode(caption, longest) for caption in several]
+        encoded.append([line for line in lines if not unknown.issuperset(line)])
+        if not encoded[-1]:
+            raise ValueError(
+                f"No caption of picture {name} has a word that the vocabulary keeps; give it another one, or take the "
+                "picture out of the file."
+            )
+    return encoded

@@ -22,8 +22,10 @@ A GPU's own sums may come in another order from run to run.
 
 The result, weights.safetensors, holds the averaged weights, heads included. A captioner starts stage 2 from it:
 
+    uvlm train --recipe paper --preset t --encoder runs/imagenet/weights.safetensors --data ... --images ...
+
     model = UVLM(preset("t"), vocabulary)
-    model.encoder.load_state_dict(load_encoder("runs/imagenet/weights.safetensors").state_dict())
+    start_from(model.encoder, load_encoder("runs/imagenet/weights.safetensors"))
 
 Glossary: EMA is the exponential moving average of the weights; top-1 the share of pictures whose first guess is right.
 """
@@ -36,7 +38,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +55,7 @@ from ..encoder import Classifier, OverMod
 from ..model import fit_weights, read_tensors, write_tensors
 from .shared import (
     add_line,
+    alone,
     by_part,
     check_identity,
     decay_groups,
@@ -102,6 +105,8 @@ class PretrainRecipe:
                 f"{self.epochs} epochs with steps of {self.batch} pictures in micro-batches of {self.micro} cannot be "
                 "trained; take 1 epoch at least, micro-batches of 2 at least, and steps of a multiple of that."
             )
+        if not 0 < self.rate_1024 < math.inf:  # false for NaN, too
+            raise ValueError(f"The learning rate must be a number above 0, not {self.rate_1024}.")
 
 
 @dataclass
@@ -209,8 +214,6 @@ class Pretrainer:
         self.saved = time.monotonic()
         if self.checkpoint.exists():
             self._resume()
-        elif self.main:
-            (self.folder / "log.csv").unlink(missing_ok=True)  # of a run that was killed before its first checkpoint
         self.accelerator.wait_for_everyone()  # nobody may write a checkpoint that another has not looked for yet
 
     def _open_loaders(self, train: ImageFolder, val: ImageFolder, workers: int) -> None:
@@ -267,8 +270,13 @@ class Pretrainer:
         if scaler is not None and state:
             scaler.load_state_dict(state)
         self.progress = Progress(**json.loads(about["progress"]))
-        if self.main:
+
+    def _tidy(self) -> None:
+        """Let no line stand in the log that comes after the checkpoint, or from a run that never had one."""
+        if self.checkpoint.exists():
             trim_log(self.folder / "log.csv", LOG, lambda row: int(row["epoch"]) <= self.progress.epoch)
+        else:
+            (self.folder / "log.csv").unlink(missing_ok=True)
 
     # -- running ------------------------------------------------------------------------------------------------
 
@@ -288,10 +296,19 @@ class Pretrainer:
 
         SIGINT (Ctrl-C) and SIGTERM ask for a stop after the step that is under way; another one, more than five
         seconds later, stops at once (a launcher passes on the signal that the process has got already).
+
+        Raises
+        ------
+        ValueError : another run is writing into the folder.
         """
+        with alone(self.folder) if self.main else nullcontext():
+            if self.main:
+                self._tidy()
+            return self._run()
+
+    def _run(self) -> Classifier:
         from tqdm import tqdm
 
-        self.folder.mkdir(parents=True, exist_ok=True)
         signals = (signal.SIGINT, signal.SIGTERM)
         old = [signal.signal(s, self._ask_to_stop) for s in signals]
         self.tick = time.monotonic()
@@ -481,3 +498,20 @@ def load_classifier(path: str | Path) -> tuple[Classifier, list[str]]:
 def load_encoder(path: str | Path) -> OverMod:
     """The encoder alone, for stage 2."""
     return load_classifier(path)[0].encoder
+
+
+def start_from(encoder: OverMod, trained: OverMod) -> None:
+    """Give an encoder the weights of a trained one, which may have looked at larger or smaller pictures.
+
+    Raises
+    ------
+    ValueError : they are of other sizes.
+    """
+    ours, theirs = asdict(encoder.config), asdict(trained.config)
+    for name in ours:
+        if ours[name] != theirs[name] and name != "image":
+            raise ValueError(
+                f"The encoder to start from has {name} {theirs[name]}, and this model's has {ours[name]}; give the "
+                "--preset with which it was trained."
+            )
+    encoder.load_state_dict(trained.state_dict())

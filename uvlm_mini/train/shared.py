@@ -1,11 +1,13 @@
-"""What both training loops do in the same way: schedule, weight decay, and what stands on disk."""
+"""What both training loops do in the same way: schedule, weight decay, what stands on disk, and who may write there."""
 
 from __future__ import annotations
 
 import csv
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -96,12 +98,47 @@ def add_line(path: Path, fields: Sequence[str], row: dict[str, Any]) -> None:
 
 
 def trim_log(path: Path, fields: Sequence[str], done: Callable[[dict[str, str]], bool]) -> None:
-    """Drop the lines that were written after the checkpoint: what they tell is done again."""
+    """Drop the lines that were written after the checkpoint, whose work is done again, and a line that broke off."""
     if not path.exists():
         return
     with open(path, newline="") as file:
-        kept = [row for row in csv.DictReader(file) if done(row)]
-    with open(path, "w", newline="") as file:
+        kept = [row for row in csv.DictReader(file) if None not in row.values() and done(row)]
+    beside = path.with_name(path.name + ".part")
+    with open(beside, "w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=fields)
         writer.writeheader()
         writer.writerows(kept)
+    beside.replace(path)
+
+
+# ----------------------------------------------------------------------------------------------------------------
+# One run a folder
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Let no other process train into the folder meanwhile.
+
+    The lock belongs to the process, not to the file that it is put on: it is gone with the process, even a killed one.
+
+    Raises
+    ------
+    ValueError : another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "a+b") as file:
+        try:
+            if sys.platform == "win32":
+                import msvcrt
+
+                file.seek(0)
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            else:
+                import fcntl
+
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            raise ValueError(
+                f"Another run is writing into {folder}; wait for its end, stop it, or give another --out."
+            ) from None
+        yield

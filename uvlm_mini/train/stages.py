@@ -3,13 +3,14 @@
     1 pretrain   the encoder names what lies in every cell of the picture, and so does OverNet alone (auxiliary)
     2 decoder    the encoder is frozen, the decoder learns to say captions (cross-entropy)
     3 together   both learn, end to end
-    4 scst       added in chapter 6
+    4 scst       the encoder is frozen, the decoder learns from the reward of captions that it draws (scst.py)
 
 Glossary: lambda_aux weighs the auxiliary loss; a *cell* is one position of the features.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ..datasets.scenes import Scene
 
 LAMBDA_AUX = 0.4  # OverLoCK's; the paper gives none
+NAMES = ("pretrain", "decoder", "together", "scst")
 EMPTY = 0.1  # weight of empty cells in stage 1: nine in ten are empty, and saying so is easy
 
 
@@ -33,12 +35,19 @@ EMPTY = 0.1  # weight of empty cells in stage 1: nine in ten are empty, and sayi
 class Stage:
     """One stage.
 
-    name : pretrain, decoder or together.
+    name : pretrain, decoder, together or scst.
     epochs : passes over the training pictures.
     rate : highest learning rate; warmed up linearly, then a cosine down to nothing.
     batch : pictures a step.
-    captions : captions of each picture in a batch.
+    captions : captions of each picture in a batch, in stages 2 and 3.
     clip : gradients longer than this are shortened to it.
+    samples : captions drawn of each picture, in stage 4.
+    baseline : what a reward is compared with in stage 4: the mean of the "others", or the "greedy" caption's.
+    eos : whether the end is a word of the reward of stage 4. False is for showing what then goes wrong.
+
+    Raises
+    ------
+    ValueError : a number that nothing could be learned with, or another name.
     """
 
     name: str
@@ -47,11 +56,28 @@ class Stage:
     batch: int = 64
     captions: int = 1
     clip: float = 2.0
+    samples: int = 5
+    baseline: str = "others"
+    eos: bool = True
+
+    def __post_init__(self) -> None:
+        if self.name not in NAMES:
+            raise ValueError(f"There is no stage {self.name!r}; use one of {', '.join(NAMES)}.")
+        if self.baseline not in ("others", "greedy"):
+            raise ValueError(f"There is no baseline {self.baseline!r}; use others or greedy.")
+        for name in ("rate", "clip"):
+            value = getattr(self, name)
+            if not 0 < value < math.inf:  # false for NaN, too
+                raise ValueError(f"The {name} of stage {self.name} must be a number above 0, not {value}.")
+        least = {"epochs": 1, "batch": 1, "captions": 1, "samples": 2 if self.baseline == "others" else 1}
+        for name, few in least.items():
+            if getattr(self, name) < few:
+                raise ValueError(f"Stage {self.name} needs {few} {name} at least, not {getattr(self, name)}.")
 
     @property
     def frozen(self) -> bool:
         """Whether the encoder is left as it is."""
-        return self.name == "decoder"
+        return self.name in ("decoder", "scst")
 
 
 # ----------------------------------------------------------------------------------------------------------------
@@ -118,7 +144,7 @@ def caption_loss(logits: Tensor, tokens: Tensor) -> Tensor:
 
 
 def loss_of(stage: Stage, model: UVLM, heads: SceneHeads, batch: dict[str, Tensor]) -> Tensor:
-    """The loss of one batch in this stage."""
+    """The loss of one batch in stage 1, 2 or 3."""
     if stage.name == "pretrain":
         return heads(*model.encoder.look(batch["pictures"]), batch)
     features = batch["features"] if stage.frozen else model.encoder(batch["pictures"])
@@ -128,17 +154,19 @@ def loss_of(stage: Stage, model: UVLM, heads: SceneHeads, batch: dict[str, Tenso
 
 
 RECIPES: dict[str, tuple[Stage, ...]] = {
-    # the shipped weights: about three quarters of an hour on two cores
+    # the shipped weights: about an hour on two cores
     "mini": (
         Stage("pretrain", epochs=4, rate=3e-3, batch=32),
         Stage("decoder", epochs=3, rate=2e-3),
         Stage("together", epochs=5, rate=1.5e-3, batch=32, captions=2),
+        Stage("scst", epochs=2, rate=3e-4, clip=1.0),
     ),
     # for a class: a captioner that names most things right, in about two minutes
     "class": (
         Stage("pretrain", epochs=3, rate=4e-3),
         Stage("decoder", epochs=2, rate=3e-3),
         Stage("together", epochs=2, rate=1.5e-3, captions=2),
+        Stage("scst", epochs=1, rate=3e-4, clip=1.0),
     ),
 }
 PICTURES = {"mini": 20_000, "class": 2_000}  # of the training split that a recipe uses
@@ -147,3 +175,16 @@ PICTURES = {"mini": 20_000, "class": 2_000}  # of the training split that a reci
 def torch_batch(values: dict[str, np.ndarray]) -> dict[str, Tensor]:
     """NumPy arrays to tensors."""
     return {name: torch.from_numpy(value) for name, value in values.items()}
+
+
+# The paper's recipe, on COCO. Its stage 1 is `uvlm pretrain`, whose encoder it starts from. The paper gives the stages
+# and their losses; every number here is ours, since it gives none of them.
+PAPER: tuple[Stage, ...] = (
+    # ours: the rate that captioners on COCO usually learn at with Adam (5e-4 in ImageCaptioning.pytorch); in each of
+    # the epochs every caption is seen, five a picture
+    Stage("decoder", epochs=15, rate=5e-4, batch=64, captions=5, clip=2.0),
+    # ours: the rate at which Show, Attend and Tell's PyTorch tutorial goes on with an encoder that is trained already
+    Stage("together", epochs=10, rate=1e-4, batch=32, captions=5, clip=2.0),
+    # ours: rate and epochs that ImageCaptioning.pytorch adds for self-critical training; five captions a picture
+    Stage("scst", epochs=20, rate=5e-5, batch=64, clip=1.0),
+)
