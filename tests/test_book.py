@@ -148,6 +148,49 @@ def test_nothing_is_cut_off(page: str, built_book: Path, browser: Browser) -> No
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_tree_of_beginnings_unfolds(scheme: str, built_book: Path, browser: Browser) -> None:
+    """In chapter 7, by the keyboard alone, and its words stand out from the page in both schemes."""
+    browser.open(built_book / "notebooks" / "07_search_and_scores.html", scheme=scheme)
+    opened = "document.querySelectorAll('.beam-tree details[open]').length"
+    before = browser.evaluate(opened)
+    browser.evaluate("document.querySelector('.beam-tree details:not([open]) > summary').focus()")
+    for kind, text in (("keyDown", "\r"), ("keyUp", "")):
+        browser.call(
+            "Input.dispatchKeyEvent", type=kind, key="Enter", code="Enter", text=text, windowsVirtualKeyCode=13
+        )
+    assert browser.wait_until(f"{opened} === {before + 1}")
+
+    ground = "getComputedStyle(document.querySelector('.output:has(> .beam-tree)')).backgroundColor"
+    assert browser.evaluate(ground) == "rgba(0, 0, 0, 0)"  # that of the page shines through
+    page = browser.evaluate("getComputedStyle(document.body).backgroundColor")
+    words = "[...document.querySelectorAll('.beam-tree summary, .beam-tree li, .beam-tree span')]"
+    colours = browser.evaluate(f"[...new Set({words}.map(e => getComputedStyle(e).color))]")
+    assert len(colours) == 2
+    assert all(contrast(colour, page) >= 4.5 for colour in colours), (colours, page)
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast of two colours rgb(r, g, b), from 1 to 21, as the guidelines for accessible pages define it."""
+
+    def light(colour: str) -> float:
+        parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    dark, bright = sorted([light(one), light(other)])
+    return (bright + 0.05) / (dark + 0.05)
+
+
+def test_contrast_is_that_of_the_guidelines() -> None:
+    """Black on white is 21, a colour on itself 1, and grey #767676 on white just passes."""
+    white = "rgb(255, 255, 255)"
+    assert contrast("rgb(0, 0, 0)", white) == pytest.approx(21)
+    assert contrast(white, white) == 1
+    assert 4.5 < contrast("rgb(118, 118, 118)", white) < 4.6
+
+
+@pytest.mark.browser
 def test_browser_would_notice(tmp_path: Path, browser: Browser) -> None:
     """A page that asks for an outside address, throws and logs an error is seen to do all three."""
     page = tmp_path / "bad.html"

@@ -91,6 +91,7 @@ def test_there_is_something_to_compare() -> None:
     assert {"decay_logs", "discretise", "scan", "spread_steps", "SelectiveSSM"} <= names
     assert {"GCDM", "MultiScaleFusion", "AttSSM"} <= names  # chapter 5
     assert {"advantage", "policy_loss"} <= names  # chapter 6
+    assert {"Found", "log_probs", "grow", "sift", "settled", "pick", "temper", "nucleus", "draw"} <= names  # chapter 7
     assert {"GRN", "ConvFFN", "ESBlock", "EDBlock", "OverNet", "ModNet", "OverMod"} <= names
 
 

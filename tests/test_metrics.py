@@ -2,9 +2,11 @@
 
 import math
 import shutil
+from collections import defaultdict
 from itertools import pairwise
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from uvlm_mini import metrics
@@ -62,6 +64,39 @@ def test_meteor_of_several_sets_is_that_of_each(drawn: list) -> None:
     together = metrics.meteor(sets)
     assert together == pytest.approx([metrics.meteor([one])[0] for one in sets])
     assert together[0] > 0.9 > together[2]
+
+
+@needs_java
+def test_meteor_of_chapter_7() -> None:
+    """Its few lines give the program's score where only equal words count, and no more where it knows synonyms."""
+    known = chapter_7("jar", "aligned", "weight", "meteor")
+    by_hand = known["meteor"]
+    refs = ["a white cat is to the left of a blue star indoors", "there is a small white cat left of a star in a room"]
+    captions = [
+        refs[0],
+        "a white cat a white cat a white cat",
+        "there is a white cat to the left of a blue star in a room",
+        "room a in star blue a of left the to cat white a is there",
+        "a a a a a a",
+        "two dogs",
+        "there is a little white cat left of a star in a room",  # the program knows little
+    ]
+    program = metrics.meteor([([c], [refs]) for c in captions])
+    ours = [by_hand(c, refs) for c in captions]
+    assert ours[:-1] == pytest.approx(program[:-1], abs=1e-6)
+    assert ours[0] == 1 and 0 < ours[-1] < program[-1] - 0.01
+
+
+def chapter_7(*names: str) -> dict:
+    """What the cells of chapter 7 that define these names leave behind, each run after a few imports."""
+    notebook = nbformat.read(Path(__file__).parent.parent / "notebooks" / "07_search_and_scores.ipynb", as_version=4)
+    cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    known: dict = {"Path": Path, "refs": ["a"], "captions": defaultdict(lambda: "a")}
+    for name in names:
+        (source,) = [c for c in cells if f"def {name}(" in c or f"as {name}:" in c]
+        lines = [line for line in source.splitlines() if not line.startswith(("assert", "print"))]
+        exec("\n".join(lines), known)
+    return known
 
 
 def test_cider_is_the_published_formula() -> None:

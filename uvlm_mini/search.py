@@ -1,7 +1,7 @@
 """From logits to words: greedy search, beam search and sampling.
 
 All score a caption by the sum of its words' log-probabilities, EOS included, without dividing by its length.
-Padding and BOS are never chosen. Chapter 7 derives them.
+Padding and BOS are never chosen. Chapter 7 derives the parts, and writes both searches plainly, for one picture.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Tried:
     fate: str
 
 
-def _pick(parts: Any, rows: Tensor) -> Any:
+def pick(parts: Any, rows: Tensor) -> Any:
     """The rows of every tensor of a named tuple."""
     return type(parts)(*(part[rows] for part in parts))
 
@@ -123,7 +123,7 @@ def beam(
         raise ValueError(f"A beam needs a width of 1 at least, not {width}.")
     batch = len(features)
     rows = torch.arange(batch).repeat_interleave(width)  # (B W,) picture of each row
-    context = _pick(decoder.prepare(features), rows)
+    context = pick(decoder.prepare(features), rows)
     state = decoder.start(context)
     token = torch.full((batch * width,), BOS)
     total = torch.full((batch, width), -torch.inf)
@@ -142,8 +142,8 @@ def beam(
             break
         total, parent, word = (part.gather(1, kept) for part in (best, parent, word))  # (B, W)
         paths = torch.cat([paths.gather(1, parent[..., None].expand(-1, -1, step)), word[..., None]], 2)
-        state, token = _pick(state, (torch.arange(batch)[:, None] * width + parent).flatten()), word.flatten()
-        if all(_settled(e, t, width) for e, t in zip(ended, total[:, 0].tolist(), strict=True)):
+        state, token = pick(state, (torch.arange(batch)[:, None] * width + parent).flatten()), word.flatten()
+        if all(settled(e, t, width) for e, t in zip(ended, total[:, 0].tolist(), strict=True)):
             break
     for b in range(batch):
         if not ended[b]:  # nothing came to its end in time: the likeliest beginnings are all there is
@@ -201,7 +201,7 @@ def _tried(paths: Tensor, best: Tensor, parent: Tensor, word: Tensor, kept: Tens
     return found
 
 
-def _settled(ended: list[Found], best_alive: float, width: int) -> bool:
+def settled(ended: list[Found], best_alive: float, width: int) -> bool:
     """No living beginning can still overtake: log-probabilities only fall."""
     return len(ended) >= width and sorted(f.log_prob for f in ended)[-width] >= best_alive
 
@@ -246,7 +246,7 @@ def sample(
     if number < 1:
         raise ValueError(f"Sampling draws one caption a picture at least, not {number}.")
     batch = len(features) * number
-    context = _pick(decoder.prepare(features), torch.arange(len(features)).repeat_interleave(number))
+    context = pick(decoder.prepare(features), torch.arange(len(features)).repeat_interleave(number))
     state = decoder.start(context)
     token = torch.full((batch,), BOS)
     lots = torch.rand(batch, _longest(longest) + 1, generator=generator, dtype=torch.float64)

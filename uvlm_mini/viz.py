@@ -754,7 +754,7 @@ def beam_tree(root: Branch) -> Figure:
     if most > 9:
         raise ValueError(f"A row of {most} words does not fit the page; draw the tree of a beam up to 4 wide.")
     best = _way_to_the_best(root)
-    fig, axis = plt.subplots(figsize=(WIDTH, 0.5 * len(rows) + 0.3))
+    fig, axis = plt.subplots(figsize=(WIDTH, 0.5 * len(rows) + 0.3), dpi=100)  # a large picture, kept small
     for depth, row in enumerate(rows):
         for i, (branch, parent) in enumerate(row):
             color, dash, wide = _FATES[branch.fate]
