@@ -139,7 +139,8 @@ def main() -> None:
     lines = table.runs("quarter", run, ROWS, SEEDS, SOURCES)
     rows = {name: summary | {"rate, times": factors()[name]} for name, summary in table.summary(lines, ROWS).items()}
     print(json.dumps({name: row["test CIDEr gained by scst"] for name, row in rows.items()}, indent=1))
-    note = f"{TRAIN} pictures, {TEST} of each split, beam 3; {max(line['seconds'] for line in lines):.0f} s the longest run"
+    longest = max(line["seconds"] for line in lines)
+    note = f"{TRAIN} pictures, {TEST} of each split, beam 3; {longest:.0f} s the longest run"
     made = rows | seen | {"four tiny stages": small()}
     print(record.save("quarter", made, SEEDS, SOURCES, spread=0.05, note=note))
 

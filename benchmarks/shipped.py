@@ -86,8 +86,8 @@ def stage_lines(stages: dict[str, Any], quarter: dict[str, Any] | None) -> list[
         return lines
     lines += [
         "",
-        "Three seeds of the same recipe on a quarter of the pictures (`python -m benchmarks.quarter`): CIDEr on the test",
-        "split, mean ± standard deviation, and what stage 4 added with each seed.",
+        "Three seeds of the same recipe on a quarter of the pictures (`python -m benchmarks.quarter`): CIDEr on the",
+        "test split, mean ± standard deviation, and what stage 4 added with each seed.",
         "",
         "| decoder | " + " | ".join(names) + " | gained by stage 4 |",
         "|---|" + "---:|" * (len(names) + 1),

@@ -77,7 +77,7 @@ def main(run: str) -> None:
     last = list(kept(Path(run)).values())[-1]
     tensors, about = read_tensors(record.ROOT / shipped.WEIGHTS)
     if not same(read_tensors(last)[0], tensors):
-        sys.exit(f"{last} and {shipped.WEIGHTS} are not the same weights; ship that run, or give the folder of this one.")
+        sys.exit(f"{last} and {shipped.WEIGHTS} are not the same weights; ship that run, or give its folder.")
     rows = scores(Path(run)) | {f"first {SMALL} of test": small()}
     print(json.dumps({stage: row["test"]["model"] for stage, row in rows.items() if "test" in row}, indent=1))
     print(record.save("stages", rows, [int(about["seed"])], SOURCES, spread=0.05, note="beam 3"))

@@ -67,7 +67,7 @@ def test_a_quarter_is_a_quarter_of_the_steps() -> None:
     """Same stages, same epochs, same batches; the rate is a decoder's own where it alone learns."""
     from uvlm_mini.train.stages import PICTURES, RECIPES
 
-    assert quarter.RECIPE == RECIPES["mini"] and 4 * quarter.TRAIN == PICTURES["mini"]
+    assert RECIPES["mini"] == quarter.RECIPE and PICTURES["mini"] == 4 * quarter.TRAIN
     assert quarter.recipe(1.0) == RECIPES["mini"][1:]
     for changed, stage in zip(quarter.recipe(2.0), RECIPES["mini"][1:], strict=True):
         assert changed.rate == stage.rate * (1 if stage.name == "together" else 2)

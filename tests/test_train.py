@@ -452,7 +452,7 @@ def test_another_decoder_goes_through_every_stage(data, tmp_path):
         ends.append(trainer.run().state_dict())
     assert all(torch.equal(ends[0][k], ends[1][k]) for k in ends[0])
     kept = [read_tensors(path)[0] for path in sorted((tmp_path / "a").glob("stage_*"))]
-    for before, after in zip(kept, kept[1:], strict=False):
+    for before, after in itertools.pairwise(kept):
         moved = {key for key in before if not torch.equal(before[key], after[key])}
         assert any(key.startswith("decoder.lstm") for key in moved)
     assert len(kept) == 3 and float(rows(tmp_path / "a")[-1]["reward"]) > 0
