@@ -11,7 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks import record
+from benchmarks import prompts, record
 from uvlm_mini.datasets.coco import CaptionSet
 from uvlm_mini.datasets.scenes import SPLITS, samples
 from uvlm_mini.evaluate import Evaluation, evaluate
@@ -20,6 +20,7 @@ from uvlm_mini.model import UVLM, read_tensors
 WEIGHTS = "data/uvlm_mini.safetensors"
 SOURCES = [
     WEIGHTS,
+    "benchmarks/prompts.py",
     "uvlm_mini/datasets/drawing.py",
     "uvlm_mini/datasets/grammar.py",
     "uvlm_mini/datasets/scenes.py",
@@ -28,6 +29,7 @@ SOURCES = [
 ]
 STAGE_SCORES = ("CIDEr", "BLEU-4", "ROUGE-L", "METEOR")
 STAGE_TRUTHS = ("right things", "right", "recall", "relations", "told relation", "told background")
+PROMPTS = ("what stands so", "how it stands")
 SMALL = 40  # pictures of the row that the tests compute again
 
 
@@ -50,7 +52,8 @@ def measure(model: UVLM, split: str, limit: int | None = None, java: bool = True
     """One row: the scores of a split."""
     data = CaptionSet.gather(samples(split, limit))
     with tqdm(total=len(data), desc=split, unit="picture") as bar:
-        return row(evaluate(model, data, java=java, progress=bar.update))
+        scores = row(evaluate(model, data, java=java, progress=bar.update))
+    return scores | {"prompted": prompts.prompted(model, data)}
 
 
 def made(name: str) -> dict[str, Any] | None:
@@ -81,6 +84,8 @@ def stage_lines(stages: dict[str, Any], quarter: dict[str, Any] | None) -> list[
     for truth in STAGE_TRUTHS:
         shares = (cell["truth"].get(truth) for cell in cells)
         lines.append(f"| {truth} | " + " | ".join("" if v is None else f"{100 * v:.1f}" for v in shares) + " |")
+    for prompt in PROMPTS:
+        lines.append(f"| {prompt} | " + " | ".join(f"{100 * cell['prompted'][prompt]:.1f}" for cell in cells) + " |")
     lines.append("| words a caption | " + " | ".join(f"{cell['words a caption']:.1f}" for cell in cells) + " |")
     if quarter is None:
         return lines
@@ -130,7 +135,9 @@ def card(
         "",
         "Beam 3. All scores are times 100. `references` is a reference that was left out, scored against the same four",
         "others as the model's caption (mean of five folds). *Right* means that every thing is named with its colour",
-        "and nothing false is said.",
+        "and nothing false is said. *What stands so* and *how it stands* are prompts, for the first pictures of a",
+        "split: what is named after *a red car to the left of*? And with a blue tree named after the car, which of the",
+        "four relations between them is the likeliest? There, guessing gets 25.",
         "",
         "| score | " + " | ".join(f"{s}: model | references" for s in splits) + " |",
         "|---|" + "---:|---:|" * len(splits),
@@ -146,6 +153,9 @@ def card(
             pair = (rows[s][kind].get(name) for kind in ("truth", "truth of references"))
             cells.append(" | ".join("" if value is None else f"{100 * value:.1f}" for value in pair))
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    for prompt in PROMPTS:
+        shares = (rows[s]["prompted"][prompt] for s in splits)
+        lines.append(f"| {prompt} | " + " | ".join(f"{100 * share:.1f} |" for share in shares) + " |")
     lines.append("| called unlike training | " + " | ".join(f"{100 * rows[s]['alarms']:.1f} |" for s in splits) + " |")
     lines += stage_lines(stages, quarter) if stages else []
     lines += [

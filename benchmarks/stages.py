@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from benchmarks import record, shipped
+from benchmarks import prompts, record, shipped
 from uvlm_mini.datasets.coco import CaptionSet
 from uvlm_mini.datasets.scenes import samples
 from uvlm_mini.evaluate import evaluate
@@ -50,7 +50,7 @@ def measure(model: UVLM, split: str, limit: int | None = None, java: bool = True
     row = shipped.row(found)
     del row["alarms"]  # learned when a training is over, so that the weights of earlier stages have none
     words = np.mean([len(caption.split()) for caption in found.captions])
-    return row | {"words a caption": round(float(words), 3)}
+    return row | {"words a caption": round(float(words), 3), "prompted": prompts.prompted(model, data)}
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:

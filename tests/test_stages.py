@@ -44,7 +44,9 @@ def test_stages_are_scored_from_their_own_weights(run, tmp_path):
             found = evaluate(UVLM.load(run / f"stage_{number}_{name}.safetensors"), data, java=False)
             row = rows[name][split]
             whole = shipped.row(found)
-            assert {**row, "alarms": None} == {**whole, "alarms": None, "words a caption": row["words a caption"]}
+            own = {name: row[name] for name in ("words a caption", "prompted")}
+            assert {**row, "alarms": None} == {**whole, "alarms": None, **own}
+            assert row["prompted"]["prompts"] > 10
             assert row["words a caption"] == pytest.approx(sum(len(c.split()) for c in found.captions) / 6, abs=1e-3)
     with pytest.raises(FileNotFoundError, match="train it with `uvlm train --keep`"):
         stages.kept(tmp_path)
@@ -119,6 +121,7 @@ def test_the_card_tells_every_stage() -> None:
                 "model": {"CIDEr": 1 + i + 10 * j, "BLEU-4": 0.5},
                 "truth": {"told relation": 0.25 * i, "relations": None},
                 "words a caption": 9.0,
+                "prompted": {"what stands so": 0.75, "how it stands": 0.1 * i, "prompts": 7},
             }
             for j, split in enumerate(("test", "compositional"))
         }
@@ -130,6 +133,7 @@ def test_the_card_tells_every_stage() -> None:
     assert "| CIDEr | 100.0 | 200.0 | 300.0 | 1100.0 | 1200.0 | 1300.0 |" in lines
     assert "| told relation | 0.0 | 25.0 | 50.0 | 0.0 | 25.0 | 50.0 |" in lines
     assert "| relations |  |  |  |  |  |  |" in lines and not any("METEOR" in line for line in lines)
+    assert "| how it stands | 0.0 | 10.0 | 20.0 | 0.0 | 10.0 | 20.0 |" in lines
     value = {"mean": 4.5, "spread": 0.03, "runs": [4.4, 4.5, 4.6]}
     row = {f"test CIDEr after {name}": value for name in stage} | {"test CIDEr gained by scst": {"runs": [0.1, -0.2]}}
     assert "| NIC | 450 ± 3 | 450 ± 3 | 450 ± 3 | +10, -20 |" in shipped.stage_lines(stage, {"NIC": row, "encoder": {}})
