@@ -2,8 +2,8 @@
 
     python scripts/ship.py runs/mini
 
-Copies the weights and the log of their training to data/, notes what they say of one held-out scene
-(data/golden.txt), draws the picture of README and landing page, scores every stage and every split
+Copies the weights, those from before stage 4 and the log of their training to data/, notes what the former say of one
+held-out scene (data/golden.txt), draws the picture of README and landing page, scores every stage and every split
 (data/MODEL_CARD.md), and runs the notebooks.
 """
 
@@ -48,6 +48,11 @@ def main(run: str) -> int:
         tensors, about = read_tensors(Path(run, "weights.safetensors"))
         about.pop("format")
         write_tensors(weights, tensors, about)
+    # Stage 4 leaves the encoder as it was, so that what is familiar to it holds for the weights before it, too.
+    tensors, about = read_tensors(next(Path(run).glob("stage_*_together.safetensors")))
+    familiar = {name: t for name, t in read_tensors(weights)[0].items() if name.startswith("familiarity.")}
+    about.pop("format")
+    write_tensors(weights.with_stem("uvlm_mini_before_scst"), {**tensors, **familiar}, about)
     shutil.copyfile(Path(run, "log.csv"), weights.with_suffix(".csv"))
     model = UVLM.load(weights)
     (ROOT / "data" / "golden.txt").write_text(model.caption(scene(*GOLDEN).draw()) + "\n", encoding="utf-8")
