@@ -35,16 +35,21 @@ def pairs(scene: Scene) -> list[tuple[Thing, str, Thing]]:
     return [(a, how, b) for a in alone for b in alone if a is not b and (how := a.stands(b))]
 
 
+def padded(lines: list[list[int]]) -> torch.Tensor:
+    """Lines of different lengths as one (n, T) tensor; a decoder that looks back does not see what stands behind."""
+    length = max(map(len, lines))
+    return torch.tensor([line + [0] * (length - len(line)) for line in lines])
+
+
 def go_on(model: UVLM, features: torch.Tensor, beginnings: list[list[int]]) -> list[str]:
     """The words by which greedy search goes on after each beginning (BOS first), of a picture with these features."""
-    said = []
-    for line in beginnings:
-        tokens = list(line)
-        for _ in range(NAMED):
-            logits = model.decoder(features, torch.tensor([tokens]))
-            tokens.append(int(logits[0, -1].argmax()))
-        said.append(model.vocabulary.decode(tokens[len(line) :]))
-    return said
+    lines = [list(line) for line in beginnings]
+    for _ in range(NAMED):
+        logits = model.decoder(features.expand(len(lines), -1, -1, -1), padded(lines))
+        for i, line in enumerate(lines):
+            line.append(int(logits[i, len(line) - 1].argmax()))
+    ends = (line[len(start) :] for line, start in zip(lines, beginnings, strict=True))
+    return [model.vocabulary.decode(end) for end in ends]
 
 
 def holds(caption: str, scene: Scene) -> bool:
@@ -60,14 +65,13 @@ def holds(caption: str, scene: Scene) -> bool:
     return any(one is not other and one.stands(other) == how for one in a for other in b)
 
 
-def likeliest(model: UVLM, features: torch.Tensor, lines: list[list[int]]) -> int:
-    """Which of some beginnings (BOS first) of a caption is the likeliest."""
-    length = max(map(len, lines))
-    tokens = torch.tensor([line + [0] * (length - len(line)) for line in lines])
+def log_probs(model: UVLM, features: torch.Tensor, lines: list[list[int]]) -> torch.Tensor:
+    """Log-probability of each of some beginnings (BOS first) of a caption, (n,)."""
+    tokens = padded(lines)
     logs = model.decoder(features.expand(len(lines), -1, -1, -1), tokens[:, :-1]).log_softmax(-1)
     each = logs.gather(2, tokens[:, 1:, None])[..., 0]
-    there = torch.arange(1, length) < torch.tensor([[len(line)] for line in lines])
-    return int((each * there).sum(1).argmax())
+    there = torch.arange(1, tokens.shape[1]) < torch.tensor([[len(line)] for line in lines])
+    return (each * there).sum(1)
 
 
 @torch.inference_mode()
@@ -84,9 +88,9 @@ def prompted(model: UVLM, data: CaptionSet) -> dict[str, float]:
         starts = sorted({f"{name(a)} {WORDING[how]}" for a, how, _ in asked})
         ends = go_on(model, features, [encode(start)[:-1] for start in starts])
         thing += [holds(f"{start} {end}", scene) for start, end in zip(starts, ends, strict=True)]
-        for a, how, b in asked:
-            ways = [encode(f"{name(a)} {way} {name(b)}")[:-1] for way in WORDING.values()]
-            relation.append(list(WORDING)[likeliest(model, features, ways)] == how)
+        lines = [encode(f"{name(a)} {way} {name(b)}")[:-1] for a, _, b in asked for way in WORDING.values()]
+        best = log_probs(model, features, lines).view(len(asked), len(WORDING)).argmax(1).tolist()
+        relation += [list(WORDING)[i] == how for i, (_, how, _) in zip(best, asked, strict=True)]
     return {
         "what stands so": round(float(np.mean(thing)), 4),
         "how it stands": round(float(np.mean(relation)), 4),
