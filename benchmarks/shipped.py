@@ -1,12 +1,14 @@
 """Scores of the shipped weights on every split, and the card that tells them.
 
 python -m benchmarks.shipped            about five minutes on two cores
+python -m benchmarks.shipped --card     the card alone, from the result files
 """
 
 from __future__ import annotations
 
 import json
 import math
+import sys
 from typing import Any
 
 from tqdm import tqdm
@@ -165,26 +167,31 @@ def card(
         "- It knows scenes and nothing else. A photograph gets a caption of a scene, and a warning in most cases.",
         "- The more things, the more errors: see *right 1* to *right 5*.",
         "- Where two things stand on a diagonal, no relation holds (see the datasheet), but it may state one.",
+        "- In stage 1 half of the pictures were shown in exchanged colours. So the encoder has met the look of the pairs",
+        "  of kind and colour that the compositional split holds out. Their colours were not taught, and no caption of the",
+        "  training names such a pair.",
+        "- Stage 4 left one way to describe a picture. What only other ways would say is partly lost (*how it stands*).",
+        "  `data/uvlm_mini_before_scst.safetensors` holds the weights from before it.",
         "- SPICE is missing where its models were not at hand when the table was made.",
         "",
     ]
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Measure every split, write the result file and the card."""
+def main(again: bool = True) -> None:
+    """Measure every split, unless the result file is to be taken as it is, and write the card."""
     path = record.ROOT / WEIGHTS
     model = UVLM.load(path)
-    rows = {split: measure(model, split) for split in SPLITS if split != "train"}
-    rows[f"first {SMALL} of test"] = measure(model, "test", SMALL, java=False)
     _, about = read_tensors(path)
-    seeds = [int(about["seed"])] if "seed" in about else []
-    print(record.save("shipped", rows, seeds, SOURCES, spread=0.05))
-    (record.ROOT / "data" / "MODEL_CARD.md").write_text(
-        card(rows, about, model, made("stages"), made("quarter")), encoding="utf-8"
-    )
+    if again:
+        rows = {split: measure(model, split) for split in SPLITS if split != "train"}
+        rows[f"first {SMALL} of test"] = measure(model, "test", SMALL, java=False)
+        print(record.save("shipped", rows, [int(about["seed"])] if "seed" in about else [], SOURCES, spread=0.05))
+    rows = made("shipped") or sys.exit("No result file yet: run `python -m benchmarks.shipped` without --card.")
+    told = card(rows, about, model, made("stages"), made("quarter"))
+    (record.ROOT / "data" / "MODEL_CARD.md").write_text(told, encoding="utf-8")
     print(json.dumps(rows["test"], indent=1))
 
 
 if __name__ == "__main__":
-    main()
+    main("--card" not in sys.argv[1:])
