@@ -22,6 +22,7 @@ from benchmarks import (
     record,
     scst_step,
     shipped,
+    stages,
 )
 from uvlm_mini.model import UVLM, read_tensors
 from uvlm_mini.paths import result
@@ -57,6 +58,14 @@ def test_shipped() -> None:
     """The shipped weights still get the scores that their card tells, on the first pictures of the test split."""
     again = shipped.measure(UVLM.load(record.ROOT / shipped.WEIGHTS), "test", shipped.SMALL, java=False)
     agree(result("shipped"), "first 40 of test", again)
+
+
+def test_stages() -> None:
+    """The last stage's weights are the shipped ones, and score on the first test pictures what the file tells."""
+    made = result("stages")
+    agree(made, f"first {stages.SMALL} of test", stages.small())
+    last, card = made["rows"]["scst"]["test"], result("shipped")["rows"]["test"]
+    assert {k: v for k, v in last.items() if k != "words a caption"} == {k: v for k, v in card.items() if k != "alarms"}
 
 
 def test_encoder_ablation() -> None:
