@@ -587,7 +587,9 @@ MUTANTS = (
         "epoch, 0",
         "tests/test_pretrain.py",
     ),
-    Mutant("a table's number is typed in", "data/MODEL_CARD.md", "| CIDEr | ", "| CIDEr | 9", "tests/test_results.py"),
+    Mutant(
+        "a table's number is typed in", "data/MODEL_CARD.md", "| BLEU-1 | ", "| BLEU-1 | 9", "tests/test_results.py"
+    ),
     Mutant(
         "a figure drawn from other data",
         "uvlm_mini/viz.py",
