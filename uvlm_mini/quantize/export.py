@@ -24,6 +24,8 @@ from __future__ import annotations
 import copy
 import os
 import warnings
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,9 +41,10 @@ from ..reparam import fuse
 from ..ssm import SelectiveSSM
 
 if TYPE_CHECKING:
-    from onnx import FunctionProto, ModelProto
+    from onnx import FunctionProto, ModelProto, NodeProto
 
 DOMAIN = "uvlm.mini"  # of our functions
+STANDARD = ("", "ai.onnx")  # two names of ONNX's own
 OPSET = 18  # what PyTorch's exporter writes without converting; ST's tool reads 7 to 20
 OPSETS = range(7, 21)
 LIMIT = 2**31 - 1  # bytes that a protobuf file can have
@@ -142,6 +145,8 @@ class ScanNode(nn.Module):
     ssm : whose weights it takes.
     """
 
+    A: Tensor  # (I, N) decay rates, negative
+
     def __init__(self, ssm: SelectiveSSM) -> None:
         super().__init__()
         self.ssm = ssm
@@ -187,7 +192,9 @@ class _Step(nn.Module):
         decoder.ssm = ScanNode(decoder.ssm)  # type: ignore[assignment]
         decoder.word = lambda vector: vector  # type: ignore[method-assign,assignment]  # looked up outside
 
-    def forward(self, word: Tensor, x: Tensor, signal: Tensor, gate: Tensor, h: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        self, word: Tensor, x: Tensor, signal: Tensor, gate: Tensor, h: Tensor, y: Tensor
+    ) -> tuple[Tensor, ...]:
         y, state = self.decoder.advance(word, Context(x, signal, gate), State(h, y))
         return F.linear(y, self.decoder.embedding.weight), *state
 
@@ -262,18 +269,23 @@ def export(model: UVLM, folder: str | Path) -> tuple[Path, Path]:
     ValueError : a file would have more than 2 GB.
     OSError : the folder cannot be written.
 
-    Derived in chapter 8.
+    Used in chapter 8.
     """
-    _need_onnx()
-    graphs = {ENCODER: encoder_graph(model), STEP: step_graph(model)}
-    for name, graph in graphs.items():
-        check(graph, name)
+    _need("onnx", "onnxscript")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, graph in graphs.items():
-        beside = folder / f"{name}.part"
-        beside.write_bytes(graph.SerializeToString(deterministic=True))
-        os.replace(beside, folder / name)
+    graphs = {folder / ENCODER: encoder_graph(model), folder / STEP: step_graph(model)}
+    for path, graph in graphs.items():
+        check(graph, path)
+    parts = {path: path.with_name(path.name + ".part") for path in graphs}
+    try:
+        for path, graph in graphs.items():
+            parts[path].write_bytes(graph.SerializeToString(deterministic=True))
+        for path, part in parts.items():  # only when both are whole: the two belong together
+            os.replace(part, path)
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
     return folder / ENCODER, folder / STEP
 
 
@@ -291,7 +303,7 @@ def load(path: str | Path) -> ModelProto:
     FileNotFoundError : no such file.
     ValueError : a file that is not so, in one sentence.
     """
-    _need_onnx()
+    _need("onnx")
     import onnx
     from google.protobuf.message import DecodeError
 
@@ -316,41 +328,56 @@ def check(model: ModelProto, name: str | Path) -> None:
     if size > LIMIT:
         raise ValueError(_too_large(name, size))
     if not model.graph.node:
-        raise ValueError(f"{name} is truncated or no ONNX file: it has no operators; write it again with `uvlm export`.")
+        raise ValueError(
+            f"{name} is truncated or no ONNX file: it has no operators; write it again with `uvlm export`."
+        )
     if any(part.external_data for part in model.graph.initializer):
         raise ValueError(f"{name} keeps weights in another file; save it with all of them inside.")
-    (opset,) = [part.version for part in model.opset_import if part.domain in ("", "ai.onnx")] or [0]
+    opset = max((part.version for part in model.opset_import if part.domain in STANDARD), default=0)
     if opset not in OPSETS:
         raise ValueError(f"{name} has opset {opset}, not {OPSETS[0]} to {OPSETS[-1]}; export it again with {OPSET}.")
     own = {f.name for f in model.functions if f.domain == DOMAIN}
-    for node in (*model.graph.node, *(node for f in model.functions for node in f.node)):
-        if node.domain not in ("", "ai.onnx") and not (node.domain == DOMAIN and node.op_type in own):
+    for node in _nodes(model.graph.node, *(f.node for f in model.functions)):
+        if node.domain not in STANDARD and not (node.domain == DOMAIN and node.op_type in own):
             raise ValueError(
-                f"{name} has an operator {node.domain}::{node.op_type}, which is neither ONNX's own nor a function that "
-                f"the file defines in {DOMAIN}; export the model with `uvlm export`."
+                f"{name} has an operator {node.domain}::{node.op_type}, which is neither ONNX's own nor a function "
+                f"that the file defines in {DOMAIN}; export the model with `uvlm export`."
             )
     for value in (*model.graph.input, *model.graph.output):
         dims = value.type.tensor_type.shape.dim
         sides = [d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in dims]
         if not all(isinstance(side, int) and side > 0 for side in sides):
             raise ValueError(
-                f"{name} leaves the shape of {value.name} open, ({', '.join(map(str, sides))}); export it with a fixed one."
+                f"{name} leaves the shape of {value.name} open, ({', '.join(map(str, sides))}); export it with "
+                "a fixed one."
             )
         if not sides or sides[0] != 1:
-            raise ValueError(f"{name} has {value.name} of shape {tuple(sides)}, not of batch 1; export it for one picture.")
+            raise ValueError(
+                f"{name} has {value.name} of shape {tuple(sides)}, not of batch 1; export it for one picture."
+            )
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         why = " ".join(str(error).split())[:200]
-        raise ValueError(f"{name} is truncated or no valid ONNX file ({why}); write it again with `uvlm export`.") from None
+        raise ValueError(
+            f"{name} is truncated or no valid ONNX file ({why}); write it again with `uvlm export`."
+        ) from None
+
+
+def _nodes(*lists: Iterable[NodeProto]) -> Iterator[NodeProto]:
+    """Every node, those of graphs inside of nodes too."""
+    for node in chain(*lists):
+        yield node
+        for attribute in node.attribute:
+            yield from _nodes(attribute.g.node, *(graph.node for graph in attribute.graphs))
 
 
 def _too_large(name: str | Path, size: int) -> str:
     return f"{name} has {size:,} bytes, more than the {LIMIT:,} of an ONNX file; use a smaller model."
 
 
-def _need_onnx() -> None:
-    for name in ("onnx", "onnxscript"):
+def _need(*packages: str) -> None:
+    for name in packages:
         try:
             __import__(name)
         except ModuleNotFoundError:
@@ -368,7 +395,7 @@ def _deployed(model: UVLM) -> UVLM:
 
 def _export(part: nn.Module, example: tuple[Tensor, ...], inputs: list[str], outputs: list[str]) -> ModelProto:
     """The graph of a module, by PyTorch's exporter, without the notes on where in our source every node comes from."""
-    _need_onnx()
+    _need("onnx", "onnxscript")
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore", FutureWarning)  # of the exporter about itself
         program = torch.onnx.export(
