@@ -226,7 +226,7 @@ def step_graph(model: UVLM) -> ModelProto:
 
     word (1, H), a row of `word_vectors`; x, signal and gate, what encoder.onnx gave; h (1, I, N) and y (1, H), zeros at
     first -> logits (1, V), h_next and y_next, the state of the next step. One node uvlm.mini::SelectiveScan and two
-    uvlm.mini::LayerNorm, each an ONNX function; float32, static shapes, as close to `UVLM.step` as the encoder is to
+    uvlm.mini::LayerNorm, named scan, norm and norm_out, each an ONNX function; float32, static shapes, as close to `UVLM.step` as the encoder is to
     `UVLM.encode`.
 
     Parameters
@@ -241,6 +241,9 @@ def step_graph(model: UVLM) -> ModelProto:
     example = (torch.zeros(1, config.hidden), *context, *decoder.start(context))
     graph = _export(_Step(decoder), example, ["word", *Context._fields, *State._fields], ["logits", "h_next", "y_next"])
     graph.functions.extend(functions())
+    own = [node for node in graph.graph.node if node.domain == DOMAIN]
+    for node, name in zip(own, ("norm", "scan", "norm_out"), strict=True):  # the order in which they run
+        node.name = name
     return graph
 
 
