@@ -226,8 +226,8 @@ def step_graph(model: UVLM) -> ModelProto:
 
     word (1, H), a row of `word_vectors`; x, signal and gate, what encoder.onnx gave; h (1, I, N) and y (1, H), zeros at
     first -> logits (1, V), h_next and y_next, the state of the next step. One node uvlm.mini::SelectiveScan and two
-    uvlm.mini::LayerNorm, named scan, norm and norm_out, each an ONNX function; float32, static shapes, as close to `UVLM.step` as the encoder is to
-    `UVLM.encode`.
+    uvlm.mini::LayerNorm, named scan, norm and norm_out, each an ONNX function; float32, static
+    shapes, as close to `UVLM.step` as the encoder is to `UVLM.encode`.
 
     Parameters
     ----------
