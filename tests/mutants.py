@@ -597,6 +597,48 @@ MUTANTS = (
         "y = x + bias.repeat(times, 1).repeat(times, 0).T",
         "tests/test_viz.py",
     ),
+    Mutant(
+        "exported norm without epsilon",
+        "uvlm_mini/quantize/export.py",
+        "raised = Add (variance, least)",
+        "raised = Identity (variance)",
+        "tests/test_export.py",
+    ),
+    Mutant(
+        "exported scan reads the state before it is written",
+        "uvlm_mini/quantize/export.py",
+        "MatMul (h_next, c_column)",
+        "MatMul (h, c_column)",
+        "tests/test_export.py",
+    ),
+    Mutant(
+        "exported grn keeps the epsilon of norms",
+        "uvlm_mini/quantize/export.py",
+        "least = 1e-6 / (x.shape[2] * x.shape[3]) ** 0.5",
+        "least = 1e-6",
+        "tests/test_export.py",
+    ),
+    Mutant(
+        "export writes over the model that it was given",
+        "uvlm_mini/quantize/export.py",
+        "model = copy.deepcopy(model).cpu().eval()",
+        "model = model.cpu().eval()",
+        "tests/test_export.py",
+    ),
+    Mutant(
+        "exported graph tells where its source is",
+        "uvlm_mini/quantize/export.py",
+        'item.ClearField("metadata_props")',
+        'item.ClearField("doc_string")',
+        "tests/test_export.py",
+    ),
+    Mutant(
+        "word vectors as small as the output matrix",
+        "uvlm_mini/quantize/export.py",
+        "(table * table.shape[1] ** 0.5)",
+        "(table * 1.0)",
+        "tests/test_export.py",
+    ),
 )
 
 

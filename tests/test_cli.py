@@ -124,6 +124,9 @@ MISTAKES = [
     (["train", "--recipe", "class", "--stage", "scst", "--limit", "64", "--out", "new"], 2, "from trained weights"),
     (["plot", "none", "--out", "plot.png"], 2, "There is no log"),
     (["plot", "none", "--out", "plot.doc"], 2, "as .png, .svg or .pdf"),
+    (["export", "--weights", "none.safetensors", "--out", "out"], 2, "There is no checkpoint"),
+    (["export", "--weights", "picture.png", "--out", "out"], 2, "truncated or not a checkpoint"),
+    (["export", "--out", "file/out"], 1, "cannot be used"),
     (["scenes", "out", "--splits", "dev"], 2, "no split 'dev'"),
     (["scenes", "out", "--pixels", "1"], 2, "16 to 4096"),
     (["scenes", "file/out", "--splits", "val", "--limit", "1"], 1, "."),
@@ -163,6 +166,27 @@ def test_other_architecture_and_other_words(picture: Path, tmp_path: Path, capsy
     for name in ("less", "words"):
         assert cli.main(["caption", str(picture), "--weights", str(tmp_path / f"{name}.safetensors")]) == 2
         assert "is of another architecture" in capsys.readouterr().err
+
+
+def test_export(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two files of the model that was named, each with its size; a second time over the first; without onnx, a word."""
+    from uvlm_mini.quantize.export import load
+
+    sizes = []
+    for words in (["a"], ["a", "cat"]):
+        UVLM(TINY, Vocabulary(words)).save(tmp_path / "tiny.safetensors")
+        command = ["export", "--weights", str(tmp_path / "tiny.safetensors"), "--out", str(tmp_path / "onnx" / "tiny")]
+        assert cli.main(command) == 0
+        files = [tmp_path / "onnx" / "tiny" / name for name in ("encoder.onnx", "decoder_step.onnx")]
+        sizes.append([path.stat().st_size for path in files])
+        out, err = capsys.readouterr()
+        assert out.splitlines() == [f"{path}: {path.stat().st_size:,} bytes" for path in files] and err == ""
+        assert load(files[1]).graph.output[0].type.tensor_type.shape.dim[1].dim_value == len(Vocabulary(words))
+    assert sizes[0][0] == sizes[1][0] and sizes[0][1] < sizes[1][1]
+    assert sorted(path.name for path in files[0].parent.iterdir()) == ["decoder_step.onnx", "encoder.onnx"]
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert cli.main(command) == 1
+    assert capsys.readouterr().err == "uvlm: onnx is not installed; install uvlm_mini[quantize].\n"
 
 
 def test_scenes_can_be_captioned_and_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -246,8 +270,8 @@ class Nothing:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in BLOCKED:
             raise ModuleNotFoundError(f"blocked {name}", name=name)
-BLOCKED = {"PIL", "safetensors", "matplotlib", "ipywidgets", "pycocoevalcap", "tqdm", "torchvision", "onnxruntime",
-           "cffi", "IPython", "nbformat"}
+BLOCKED = {"PIL", "safetensors", "matplotlib", "ipywidgets", "pycocoevalcap", "tqdm", "torchvision", "onnx",
+           "onnxruntime", "onnxscript", "cffi", "IPython", "nbformat"}
 sys.meta_path.insert(0, Nothing())
 import uvlm_mini, uvlm_mini.model, uvlm_mini.search, uvlm_mini.config, uvlm_mini.datasets.scenes, uvlm_mini.cli
 from uvlm_mini.datasets.vocab import Vocabulary
@@ -256,6 +280,7 @@ torch.manual_seed(0)  # other weights may find fewer than three captions
 model = uvlm_mini.model.UVLM(uvlm_mini.config.PRESETS["mini"], Vocabulary(["a"])).eval()
 print(len(model.captions(uvlm_mini.datasets.scenes.scene("test", 0).draw())))
 print(uvlm_mini.cli.main(["caption", "x.png"]))
+import uvlm_mini.quantize.export
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert done.stdout.splitlines() == ["3", "1"], done.stderr

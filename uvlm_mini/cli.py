@@ -1,4 +1,4 @@
-"""The command `uvlm`: pretrain, train, plot, caption, evaluate, scenes, doctor.
+"""The command `uvlm`: pretrain, train, plot, caption, evaluate, export, scenes, doctor.
 
 Every mistake is answered by one sentence on standard error: exit status 2 where what was given is wrong, 1 where
 the work failed, 130 where it was stopped.
@@ -172,6 +172,10 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--precision", choices=["no", "fp16", "bf16"], help="mixed precision (default: the launch line's)")
     p.add_argument("--check", action="store_true", help="train nothing: count the pictures and find broken files")
     p.add_argument("--decode", action="store_true", help="with --check: decode every picture, not only its header")
+
+    p = command("export", _export, "quantize", "Write a captioner as two ONNX files, encoder and step of the decoder.")
+    p.add_argument("--weights", help="checkpoint to use instead of the shipped one")
+    p.add_argument("--out", required=True, metavar="FOLDER", help="where encoder.onnx and decoder_step.onnx go")
 
     p = command("scenes", _scenes, "run", "Write the embedded data set as PNG files and a JSON in Karpathy's format.")
     p.add_argument("out", help="folder to write into")
@@ -420,6 +424,14 @@ def _pretrain(arguments: argparse.Namespace) -> int:
     if trainer.main:
         print(f"Weights: {trainer.folder / 'weights.safetensors'}")
     trainer.accelerator.end_training()
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from .quantize.export import export
+
+    for path in export(_load(arguments.weights), arguments.out):
+        print(f"{path}: {path.stat().st_size:,} bytes")
     return 0
 
 

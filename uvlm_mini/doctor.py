@@ -101,7 +101,8 @@ CHECKS: tuple[Check, ...] = (
             ("pycocoevalcap", "train"),
             ("tqdm", "train"),
             ("nbval", "test"),
-            ("onnxruntime", "deploy"),
+            ("onnx", "quantize"),
+            ("onnxruntime", "quantize"),
             ("cffi", "deploy"),
         )
     ),

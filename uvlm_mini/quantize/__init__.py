@@ -1,0 +1,1 @@
+"""From the float model to int8: export to ONNX (chapter 8)."""
