@@ -3,7 +3,7 @@
 SHELL  := /bin/sh
 VENV   := .venv
 BIN    := $(VENV)/bin
-EXTRAS := book,deploy,run,test,train
+EXTRAS := book,deploy,quantize,run,test,train
 PYTHON  = $(shell sh scripts/find_python.sh)
 
 # One pytest run over unit tests and notebooks, so that one line at the end tells the whole result.

@@ -1,4 +1,4 @@
-"""The command `uvlm`: pretrain, train, plot, caption, evaluate, scenes, doctor.
+"""The command `uvlm`: pretrain, train, plot, caption, evaluate, check, scenes, doctor.
 
 Every mistake is answered by one sentence on standard error: exit status 2 where what was given is wrong, 1 where
 the work failed, 130 where it was stopped.
@@ -172,6 +172,11 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--precision", choices=["no", "fp16", "bf16"], help="mixed precision (default: the launch line's)")
     p.add_argument("--check", action="store_true", help="train nothing: count the pictures and find broken files")
     p.add_argument("--decode", action="store_true", help="with --check: decode every picture, not only its header")
+
+    p = command("check", _verdict, "quantize", "Say where each node of an ONNX file runs on a µNPU, and what fits.")
+    p.add_argument("model", metavar="ONNX", help="file with fixed input shapes")
+    p.add_argument("--target", default="stm32n6", help="stm32n6, ethos-u55 or max78000 (default stm32n6)")
+    p.add_argument("--int8", action="store_true", help="refuse a file that is not quantized")
 
     p = command("scenes", _scenes, "run", "Write the embedded data set as PNG files and a JSON in Karpathy's format.")
     p.add_argument("out", help="folder to write into")
@@ -420,6 +425,13 @@ def _pretrain(arguments: argparse.Namespace) -> int:
     if trainer.main:
         print(f"Weights: {trainer.folder / 'weights.safetensors'}")
     trainer.accelerator.end_training()
+    return 0
+
+
+def _verdict(arguments: argparse.Namespace) -> int:
+    from .npu.check import check, table
+
+    print(table(check(arguments.model, arguments.target, arguments.int8)))
     return 0
 
 

@@ -101,6 +101,7 @@ CHECKS: tuple[Check, ...] = (
             ("pycocoevalcap", "train"),
             ("tqdm", "train"),
             ("nbval", "test"),
+            ("onnx", "quantize"),
             ("onnxruntime", "deploy"),
             ("cffi", "deploy"),
         )
