@@ -246,8 +246,8 @@ class Nothing:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in BLOCKED:
             raise ModuleNotFoundError(f"blocked {name}", name=name)
-BLOCKED = {"PIL", "safetensors", "matplotlib", "ipywidgets", "pycocoevalcap", "tqdm", "torchvision", "onnxruntime",
-           "cffi", "IPython", "nbformat"}
+BLOCKED = {"PIL", "safetensors", "matplotlib", "ipywidgets", "pycocoevalcap", "tqdm", "torchvision", "onnx",
+           "onnxruntime", "cffi", "IPython", "nbformat"}
 sys.meta_path.insert(0, Nothing())
 import uvlm_mini, uvlm_mini.model, uvlm_mini.search, uvlm_mini.config, uvlm_mini.datasets.scenes, uvlm_mini.cli
 from uvlm_mini.datasets.vocab import Vocabulary

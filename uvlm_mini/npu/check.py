@@ -20,9 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnx
-
-from uvlm_mini.npu.graph import VIEWS, Graph, attribute, load
+from uvlm_mini.npu.graph import VIEWS, Graph, attribute, load, onnx
 from uvlm_mini.npu.operators import CHIPS, ONNX_NAMES, OPSETS, SOURCES, lookup
 from uvlm_mini.paper import BUDGET_MB
 
@@ -142,23 +140,32 @@ def check(model: str | Path | onnx.ModelProto, target: str = "stm32n6", int8: bo
             f"{name} is float, and --int8 expects a quantized file: the NPU takes int8 only, quantize first."
         )
     counted: set[str] = set()
+    functions: set[tuple[str, str]] = set()
+    in_file = 0
     nodes = []
     for number, node in enumerate(graph.nodes):
         row, (where, why) = _judge(graph, node, target, as_int8)
         rule = lookup(target, row)
         weights = set() if graph.gone(node) else graph.used_weights(node) - counted
         counted |= weights
+        size = graph.weight_bytes(weights, as_int8)
+        in_file += graph.weight_bytes(weights, False)
+        key = node.domain, node.op_type
+        if key in graph.functions and key not in functions:  # its body is there once, however often it is called
+            functions.add(key)
+            size += graph.body_bytes(node, as_int8)
+            in_file += graph.body_bytes(node, False)
         shape = graph.type(node.output[0]).shape if node.output else None
         nodes.append(
             NodeVerdict(
                 number, node.name, node.op_type, row if rule else "", where, why, rule.sources if rule else (), shape,
-                graph.multiply_adds(node), graph.weight_bytes(weights, as_int8),
+                graph.multiply_adds(node), size,
             )
         )  # fmt: skip
     peak, at = graph.peak(as_int8)
     weight_bytes = sum(node.weight_bytes for node in nodes)
     return Verdict(
-        name, target, graph.precision, tuple(nodes), peak, at, ORDER, weight_bytes, graph.weight_bytes(counted, False),
+        name, target, graph.precision, tuple(nodes), peak, at, ORDER, weight_bytes, in_file,
         sum(node.multiply_adds for node in nodes), _fits(target, peak, weight_bytes),
         tuple(_warnings(graph, target, nodes)),
     )  # fmt: skip
@@ -521,8 +528,8 @@ def _warnings(graph: Graph, target: str, nodes: list[NodeVerdict]) -> list[str]:
     if open_shapes:
         first = open_shapes[0]
         said.append(
-            f"The shapes of {len(open_shapes)} nodes could not be inferred, first {first.op} ({first.number}): memory "
-            "and multiply-adds are lower bounds."
+            f"Nodes whose output has no shape that could be inferred: {len(open_shapes)}, first {first.op} "
+            f"({first.number}). Memory and multiply-adds are lower bounds."
         )
     unknown = sorted({node.op for node in nodes if node.where == "unknown"})
     if unknown:
@@ -595,7 +602,9 @@ def table(verdict: Verdict, width: int = 100) -> str:
     str
     """
     lines = [
-        f"{verdict.file} on {verdict.target}: {verdict.precision}, {len(verdict.nodes)} nodes in {verdict.order}", "",
+        f"{Path(verdict.file).name[-30:]} on {verdict.target}: {verdict.precision}, {len(verdict.nodes)} nodes in "
+        f"{verdict.order}",
+        "",
         f"{'node':>5} {'operator':18} {'output':14} {'runs':11} {'src':4} {'kMAC':>7}  why",
     ]  # fmt: skip
     fill = len(lines[-1]) - len("why")
@@ -606,8 +615,8 @@ def table(verdict: Verdict, width: int = 100) -> str:
         shape = "?" if node.shape is None else _x(node.shape) or "scalar"
         row = node.row if node.row and verdict.target == "stm32n6" else node.op
         macs = f"{node.multiply_adds / 1000:.0f}" if node.multiply_adds else ""
-        src = "".join(node.sources) or "-"
-        head = f"{node.number:5} {row[:18]:18} {shape:14} {node.where:11} {src:4} {macs:>7}  "
+        src = "".join(node.sources)
+        head = f"{node.number:5} {row[:18]:18} {shape[:14]:14} {node.where:11} {src:4} {macs:>7}  "
         why = textwrap.wrap(node.why, width - fill) or [""]
         if len(why) > 1 and said.setdefault(node.why, node.number) != node.number:
             why = [f"as node {said[node.why]}"]
@@ -645,8 +654,8 @@ def _notes(verdict: Verdict) -> list[str]:
     letters = sorted({letter for node in verdict.nodes for letter in node.sources if node.where != "folded"})
     return [
         f"Memory by liveness, in {verdict.order}: another order may need less, and a tool's own buffers more. Views "
-        "and a ReLU right after its convolution take none of their own. A multiply-add is one of a convolution, a matrix "
-        "product or a recurrence.",
+        "and a ReLU right after its convolution take none of their own. A multiply-add is one of a convolution, a "
+        "matrix product or a recurrence.",
         *(f"src {letter}: {SOURCES[letter]}" for letter in letters),
         *(f"! {text}" for text in verdict.warnings),
     ]

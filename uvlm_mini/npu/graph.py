@@ -178,6 +178,7 @@ class Graph:
             said = " ".join(str(error).split())[:200].rstrip(".")
             raise ValueError(f"{name} contradicts itself ({said}); export it again.") from error
         self.model, self.name = model, name
+        self._inside: dict[str, Graph] = {}
         graph = inferred.graph
         self.nodes = list(graph.node)
         self.opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
@@ -193,6 +194,11 @@ class Graph:
         self.readers: dict[str, list[int]] = {}
         for i, node in enumerate(self.nodes):
             for read in dict.fromkeys(_read(node)):
+                if read and self.producer.get(read, -1 if read in {*self.inputs, *self.weights} else i) >= i:
+                    raise ValueError(
+                        f"{name} contradicts itself (node {i}, {node.op_type}, reads {read!r}, which nothing before it "
+                        "writes); export it again."
+                    )
                 self.readers.setdefault(read, []).append(i)
         self.constant = set(self.weights)
         for node in self.nodes:
@@ -360,6 +366,8 @@ class Graph:
 
     def inside(self, node: onnx.NodeProto) -> Graph:
         """The body of a function at the place where it is called, with all functions in it laid open."""
+        if node.output[0] in self._inside:
+            return self._inside[node.output[0]]
         given = [read for read in dict.fromkeys(node.input) if read and read not in self.weights]
         made = [name for name in node.output if name]
         info = helper.make_tensor_value_info
@@ -376,7 +384,8 @@ class Graph:
             functions=list(self.model.functions),
             ir_version=self.model.ir_version,
         )
-        return Graph(inliner.inline_local_functions(model), f"{node.op_type} in {self.name}")
+        self._inside[node.output[0]] = Graph(inliner.inline_local_functions(model), f"{node.op_type} in {self.name}")
+        return self._inside[node.output[0]]
 
     def used_weights(self, node: onnx.NodeProto) -> set[str]:
         """The constants in the file that a node needs, directly or through nodes that are gone at run time.
@@ -412,10 +421,19 @@ class Graph:
                 total += tensor.bytes
         return total
 
+    def body_bytes(self, node: onnx.NodeProto, int8: bool) -> int:
+        """Bytes of the constants that stand in the body of a function, as ``weight_bytes`` counts them."""
+        inside = self.inside(node)
+        names = set().union(*map(inside.used_weights, inside.nodes))
+        return inside.weight_bytes(names - set(self.weights), int8)
+
     def _rows(self, name: str) -> int:
         """Output channels of a matrix or kernel: where its node keeps them."""
         shape = self.type(name).shape or (0,)
         reader = self.read_by(name)[0]
+        if (reader.domain, reader.op_type) in self.functions:
+            inside = self.inside(reader)
+            return inside._rows(name) if inside.read_by(name) else shape[0]
         if reader.op_type == "MatMul" or (reader.op_type == "Gemm" and not attribute(reader, "transB")):
             return shape[-1]
         return shape[1] if reader.op_type in (*GATES, "ConvTranspose") else shape[0]
