@@ -93,6 +93,7 @@ CASES = {
     "Add": (one("Add", {"a": (1, 8, 4, 4), "b": (1, 8, 4, 4)}), "hw", ""),
     "Add of a channel": (one("Add", {"a": (1, 8, 4, 4)}, [weight("w", 8, 1, 1)]), "hw", "broadcast of 8x1x1"),
     "Add of a map": (one("Add", {"a": (1, 8, 4, 4), "b": (1, 1, 4, 4)}), "hw", "broadcast of 1x1x4x4"),
+    "Add of a whole constant": (one("Add", {"a": (1, 8, 4, 4)}, [weight("w", 8, 4, 4)]), "hw", ""),
     "Add of channel and row": (one("Add", {"a": (1, 8, 4, 4), "b": (1, 8, 4, 1)}), "refused", "HW only"),
     "Add both ways": (one("Add", {"a": (1, 8, 4, 1), "b": (1, 1, 4, 4)}), "refused", "both ways"),
     "Sub from a constant": (one("Sub", {"x": (1, 8, 4, 4)}, [weight("w", 1)]), "software", "seen on the CPU"),
@@ -166,6 +167,9 @@ OTHER = {
     ("ethos-u55", "CONV_2D of stride 5"): (one("Conv", PICTURE, [weight("w", 4, 8, 7, 7)], strides=[5, 5]), "software"),
     ("ethos-u55", "DEPTHWISE_CONV_2D"): (one("Conv", PICTURE, [weight("w", 8, 1, 3, 3)], group=8), "hw"),
     ("ethos-u55", "FULLY_CONNECTED"): (one("Gemm", {"a": (1, 8)}, [weight("w", 8, 3)]), "hw"),
+    ("ethos-u55", "FULLY_CONNECTED to 3 dimensions"): (CASES["MatMul by a constant"][0], "software"),
+    ("ethos-u55", "ADD"): (CASES["Add of channel and row"][0], "hw"),
+    ("ethos-u55", "ADD of two ways"): (CASES["Add both ways"][0], "software"),
     ("ethos-u55", "BATCH_MATMUL"): (one("MatMul", {"a": (1, 4, 8), "b": (1, 8, 3)}), "software"),
     ("ethos-u55", "SOFTMAX"): (one("Softmax", {"a": (1, 8)}), "hw"),
     ("ethos-u55", "MEAN"): (one("GlobalAveragePool", PICTURE), "hw"),
@@ -177,6 +181,7 @@ OTHER = {
     ("max78000", "Conv1d"): (one("Conv", {"a": (1, 8, 40)}, [weight("w", 4, 8, 9)]), "hw"),
     ("max78000", "Linear"): (one("Gemm", {"a": (1, 8)}, [weight("w", 8, 3)]), "hw"),
     ("max78000", "Linear to 1025"): (one("Gemm", {"a": (1, 8)}, [weight("w", 8, 1025)]), "refused"),
+    ("max78000", "Linear of 4 rows"): (CASES["MatMul by a constant"][0], "refused"),
     ("max78000", "MatMul(dynamic)"): (one("MatMul", {"a": (1, 4, 8), "b": (1, 8, 3)}), "refused"),
     ("max78000", "Sigmoid"): (one("Sigmoid", {"a": (1, 8)}), "refused"),
     ("max78000", ""): (one("Erf", {"a": (1, 8)}), "unknown"),
@@ -392,6 +397,29 @@ def test_int8_to_int8_is_rescaled_on_the_npu() -> None:
     nodes = [*qdq("a", "q0"), *qdq("q0", "q1"), helper.make_node("Sigmoid", ["q1"], ["s"]), *qdq("s", "y")]
     assert [node.where for node in check(model(nodes, PICTURE, SCALE)).nodes] == [
         "software", "folded", "hw", "folded", "hw", "folded", "software"]  # fmt: skip
+
+
+def test_other_integers_than_reports_name_are_warned_of() -> None:
+    """Unsigned activations, and weights with a zero point; int8 with zero points of 0 and int32 biases are fine."""
+    for kind, shift, said in ((np.int8, 0, []), (np.uint8, 0, ["another type"]), (np.int8, 3, ["zero point"])):
+        constants = [
+            numpy_helper.from_array(np.float32(0.1), "scale"),
+            numpy_helper.from_array(kind(0), "zero"),
+            numpy_helper.from_array(np.int8(shift), "shift"),
+            numpy_helper.from_array(np.ones((4, 8, 1, 1), np.int8), "w8"),
+            numpy_helper.from_array(np.ones(4, np.int32), "b32"),
+        ]
+        nodes = [
+            *qdq("a", "q0"),
+            helper.make_node("DequantizeLinear", ["w8", "scale", "shift"], ["w"]),
+            helper.make_node("DequantizeLinear", ["b32", "scale"], ["b"]),
+            helper.make_node("Conv", ["q0", "w", "b"], ["c"]),
+            *qdq("c", "y"),
+        ]
+        verdict = check(model(nodes, PICTURE, constants))
+        assert verdict.precision == "int8" and [node.where for node in verdict.nodes if node.op == "Conv"] == ["hw"]
+        assert len(verdict.warnings) == len(said)
+        assert all(word in line for word, line in zip(said, verdict.warnings, strict=True))
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ vendor's tool is asked and nothing runs on a chip: a verdict is as good as its s
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections import Counter
 from collections.abc import Callable
@@ -343,10 +344,10 @@ def _arithmetic(graph: Graph, node: onnx.NodeProto, found: Found) -> Found:
     if node.op_type == "Sub" and graph.fixed(node, 0):
         return "software", "a constant minus a tensor was seen on the CPU"
     made = graph.type(node.output[0]).shape
-    shapes = [graph.shape(node, 0), graph.shape(node, 1)]
     if made is None:
         return "unknown", "its shape could not be inferred"
-    small = [shape for shape in shapes if tuple(shape) != made]
+    shapes = [graph.shape(node, 0), graph.shape(node, 1)]
+    small = [shape for shape in shapes if (1,) * (len(made) - len(shape)) + shape != made]
     if len(small) > 1:
         return "refused", f"{_x(shapes[0])} and {_x(shapes[1])}: broadcast both ways, only one may be"
     if small and not _one_way(small[0], made):
@@ -459,6 +460,7 @@ def _ethos_u55(graph: Graph, node: onnx.NodeProto) -> tuple[str, Found]:
         broken += [] if graph.fixed(node, 1) else ["the kernel is computed, and must be a constant"]
     elif op in ("Gemm", "MatMul"):
         row = "FULLY_CONNECTED" if graph.fixed(node, 1) else "BATCH_MATMUL"
+        broken += [f"output of {len(made)} dimensions, 2 only"] if len(made) != 2 else []
     elif op in ("AveragePool", "MaxPool"):
         kernel, strides, _, pads = _window(graph, node)
         broken += [f"stride {_x(strides)}, at most 3"] if max(strides) > 3 else []
@@ -467,6 +469,9 @@ def _ethos_u55(graph: Graph, node: onnx.NodeProto) -> tuple[str, Found]:
     elif op in ("GlobalAveragePool", "ReduceMean"):
         if op == "ReduceMean" and _reduction(graph, node, ("", ""))[0] != "hw":
             broken.append("not over H and W")
+    elif op in ("Add", "Sub", "Mul", "Min", "Max"):
+        whole = [(1,) * (len(made) - len(shape)) + shape == made for shape in (graph.shape(node), graph.shape(node, 1))]
+        broken += [] if any(whole) else ["broadcast both ways, only one may be"]
     elif op == "Resize":
         row = "RESIZE_NEAREST_NEIGHBOR" if attribute(node, "mode", "nearest") == "nearest" else "RESIZE_BILINEAR"
         scales = {after // before for before, after in zip(_spatial(graph, node), made[2:], strict=False)}
@@ -502,6 +507,8 @@ def _max78000(graph: Graph, node: onnx.NodeProto) -> tuple[str, Found]:
             broken.append(f"kernel {_x(kernel)}, stride {_x(strides)}; 3x3 and 2 only")
     elif op in ("Gemm", "MatMul"):
         row = "Linear" if graph.fixed(node, 1) else "MatMul(dynamic)"
+        rows = math.prod(graph.shape(node)[:-1])
+        broken += [f"{rows} rows, one vector only"] if rows > 1 else []
         most = max(graph.shape(node, 1)[-2:], default=0)
         broken += [f"{most} inputs or outputs, at most 1024"] if most > 1024 else []
     elif op in ("AveragePool", "MaxPool", "GlobalAveragePool"):
@@ -533,7 +540,7 @@ def _warnings(graph: Graph, target: str, nodes: list[NodeVerdict]) -> list[str]:
         )
     unknown = sorted({node.op for node in nodes if node.where == "unknown"})
     if unknown:
-        said.append(f"Unknown, so judged by nobody, and without multiply-adds: {', '.join(unknown)}.")
+        said.append(f"Unknown to the sources: {', '.join(unknown)}. Of multiply-adds only known kinds are counted.")
     bodies = sorted({node.op for node in nodes if node.op in ("If", "Loop", "Scan")})
     if bodies:
         said.append(f"What is inside {', '.join(bodies)} is not looked at, and not counted.")
@@ -544,7 +551,25 @@ def _warnings(graph: Graph, target: str, nodes: list[NodeVerdict]) -> list[str]:
     low, high = OPSETS.get(target, (0, 10**6))
     if not low <= graph.opset <= high:
         said.append(f"Opset {graph.opset}: reports name {low} to {high}; export with one of these.")
+    said += _integers(graph)
     return said + (_hangs(graph) if target == "stm32n6" else _layers(nodes) if target == "max78000" else [])
+
+
+def _integers(graph: Graph) -> list[str]:
+    """Integers of another kind than reports name: int8, and weights with a zero point of 0."""
+    kind, shifted = [], []
+    for number, node in enumerate(graph.nodes):
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
+            continue
+        weights = graph.gone(node)
+        dtype = graph.type(node.input[0] if node.op_type == "DequantizeLinear" else node.output[0]).dtype
+        if dtype != onnx.TensorProto.INT8 and not (weights and dtype == onnx.TensorProto.INT32):  # biases are int32
+            kind.append(number)
+        zero = graph.value(node.input[2]) if weights and len(node.input) > 2 else None
+        if zero is not None and zero.any():
+            shifted.append(number)
+    said = [f"{_named(kind)}: quantized to another type than int8; reports name signed int8."] if kind else []
+    return said + ([f"{_named(shifted)}: weights with a zero point, which must be 0."] if shifted else [])
 
 
 def _hangs(graph: Graph) -> list[str]:
@@ -565,7 +590,8 @@ def _hangs(graph: Graph) -> list[str]:
 
 
 def _named(numbers: list[int]) -> str:
-    return ("Node " if len(numbers) == 1 else "Nodes ") + ", ".join(map(str, numbers))
+    more = f" and {len(numbers) - 12} more" if len(numbers) > 12 else ""
+    return ("Node " if len(numbers) == 1 else "Nodes ") + ", ".join(map(str, numbers[:12])) + more
 
 
 def _reshaped_conv(graph: Graph, node: onnx.NodeProto) -> bool:
