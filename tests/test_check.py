@@ -215,7 +215,9 @@ def test_a_depthwise_stride_of_two_is_warned_of() -> None:
         assert sum("depthwise Conv of stride 2" in line for line in said) == hangs
 
 
-@pytest.mark.parametrize("between", [["Reshape", "Relu"], ["Relu", "Reshape"], ["Flatten", "Clip"], ["Relu"]])
+@pytest.mark.parametrize(
+    "between", [["Reshape", "Relu"], ["Relu", "Reshape"], ["Flatten", "Clip"], ["Identity", "Relu"]]
+)
 def test_a_view_between_conv_and_relu_is_warned_of(between: list[str]) -> None:
     nodes, name = [helper.make_node("Conv", ["a", "w"], ["t0"])], "t0"
     for i, op in enumerate(between, 1):
@@ -223,7 +225,7 @@ def test_a_view_between_conv_and_relu_is_warned_of(between: list[str]) -> None:
         name = f"t{i}"
     built = model(nodes, PICTURE, [weight("w", 4, 8, 3, 3), numbers("s", 1, -1)])
     warned = [line for line in check(built).warnings if "Reshape between Conv and ReLU" in line]
-    assert len(warned) == (between[0] not in ("Relu",) and between[-1] in ("Relu", "Clip"))
+    assert len(warned) == (between[0] in ("Reshape", "Flatten"))
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -263,8 +265,12 @@ def test_views_and_a_relu_take_nothing_of_their_own() -> None:
     ]
     weights = [weight("w", 4, 8, 1, 1), numbers("s", 1, -1)]
     assert check(model(nodes, PICTURE, weights)).peak_bytes == (8 + 4) * 144  # picture and map, at the Conv
-    kept = model(nodes, PICTURE, weights, outputs=["c", "y"])  # now the ReLU may not write over its input
+    narrow, weights[0] = {"a": (1, 2, 12, 12)}, weight("w", 4, 2, 1, 1)
+    assert check(model(nodes, narrow, weights)).peak_bytes == 2 * 4 * 144  # map and answer, at the Sigmoid
+    kept = model(nodes, narrow, weights, outputs=["c", "y"])  # now the ReLU may not write over its input
     assert check(kept).peak_bytes == 3 * 4 * 144
+    both = [*nodes[:2], helper.make_node("Mul", ["c", "r"], ["y"])]  # nor here, where another node reads it
+    assert check(model(both, narrow, weights[:1])).peak_bytes == 3 * 4 * 144
 
 
 def test_what_fits_is_compared_with_the_chip() -> None:
