@@ -583,6 +583,9 @@ def test_the_table_has_a_line_for_every_node(target: str, tmp_path: Path) -> Non
             if node.where != "folded":
                 (line,) = [line for line in text.splitlines() if line.startswith(f"{node.number:5} ")]
                 assert f" {node.where} " in line + " "
+                if node.where != "hw":  # and once more among those of its kind
+                    (apart,) = [line for line in text.splitlines() if line.startswith(f"{node.where:12} ")]
+                    assert str(node.number) in apart.split("nodes ")[1].split(", ")
                 assert all(f"src {letter}: {SOURCES[letter]}"[:60] in text for letter in node.sources)
 
 

@@ -656,7 +656,13 @@ def summary(verdict: Verdict, width: int = 100) -> list[str]:
     for node in verdict.nodes:
         macs[node.where] += node.multiply_adds
     lines = [f"{'':12}{'nodes':>7}{'MMAC':>10}"]
-    lines += [f"{where:12}{n:7}{macs[where] / 1e6:10.2f}" for where in PLACES if (n := verdict.count(where))]
+    for where in PLACES:
+        numbers = [str(node.number) for node in verdict.nodes if node.where == where]
+        apart = textwrap.wrap(", ".join(numbers), width - 38) if where not in ("hw", "folded") else [""]
+        if numbers:
+            named = f"   nodes {apart[0]}" if apart[0] else ""
+            lines.append(f"{where:12}{len(numbers):7}{macs[where] / 1e6:10.2f}{named}")
+            lines += [" " * 38 + more for more in apart[1:]]
     lines.append(f"{'all':12}{len(verdict.nodes):7}{verdict.multiply_adds / 1e6:10.2f}")
     if verdict.target == "stm32n6":
         sram, flash = f"SRAM of {CHIPS['stm32n657'].sram_kib:,} KiB", f"flash of {_flash_kib():,} KiB"

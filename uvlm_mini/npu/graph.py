@@ -82,6 +82,8 @@ def load(path: str | Path) -> onnx.ModelProto:
     broken = f"{path} is not an ONNX file, or is cut off; expected what torch.onnx.export writes, so export it again."
     try:
         model = onnx.load(str(path), load_external_data=False)
+    except OSError:  # no permission: the file may be fine
+        raise
     except Exception as error:  # protobuf's error has no public name that is the same in all its versions
         raise ValueError(broken) from error
     if not model.ir_version or not model.opset_import or not model.graph.node:
