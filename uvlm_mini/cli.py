@@ -1,4 +1,4 @@
-"""The command `uvlm`: pretrain, train, plot, caption, evaluate, export, scenes, doctor.
+"""The command `uvlm`: pretrain, train, plot, caption, evaluate, export, check, scenes, doctor.
 
 Every mistake is answered by one sentence on standard error: exit status 2 where what was given is wrong, 1 where
 the work failed, 130 where it was stopped.
@@ -176,6 +176,11 @@ def _parser() -> argparse.ArgumentParser:
     p = command("export", _export, "quantize", "Write a captioner as two ONNX files, encoder and step of the decoder.")
     p.add_argument("--weights", help="checkpoint to use instead of the shipped one")
     p.add_argument("--out", required=True, metavar="FOLDER", help="where encoder.onnx and decoder_step.onnx go")
+
+    p = command("check", _verdict, "quantize", "Say where each node of an ONNX file runs on a µNPU, and what fits.")
+    p.add_argument("model", metavar="ONNX", help="file with fixed input shapes")
+    p.add_argument("--target", default="stm32n6", help="stm32n6, ethos-u55 or max78000 (default stm32n6)")
+    p.add_argument("--int8", action="store_true", help="refuse a file that is not quantized")
 
     p = command("scenes", _scenes, "run", "Write the embedded data set as PNG files and a JSON in Karpathy's format.")
     p.add_argument("out", help="folder to write into")
@@ -432,6 +437,13 @@ def _export(arguments: argparse.Namespace) -> int:
 
     for path in export(_load(arguments.weights), arguments.out):
         print(f"{path}: {path.stat().st_size:,} bytes")
+    return 0
+
+
+def _verdict(arguments: argparse.Namespace) -> int:
+    from .npu.check import check, table
+
+    print(table(check(arguments.model, arguments.target, arguments.int8)))
     return 0
 
 

@@ -263,6 +263,27 @@ IDEAS: dict[str, dict[str, str]] = {
     "loop": {"stm32n6": "Loop"},
 }  # fmt: skip
 
+#: ONNX operators in the words of the other targets, where a name alone decides; ``check`` looks at shapes for the rest.
+ONNX_NAMES: dict[str, dict[str, str]] = {
+    "ethos-u55": {
+        "ConvTranspose": "TRANSPOSE_CONV", "AveragePool": "AVERAGE_POOL_2D", "MaxPool": "MAX_POOL_2D",
+        "GlobalAveragePool": "MEAN", "ReduceMean": "MEAN", "Add": "ADD", "Sub": "SUB", "Mul": "MUL", "Min": "MINIMUM",
+        "Max": "MAXIMUM", "Softmax": "SOFTMAX", "Sigmoid": "LOGISTIC", "Tanh": "TANH", "HardSwish": "HARD_SWISH",
+        "Relu": "RELU", "LeakyRelu": "LEAKY_RELU", "PRelu": "PRELU", "Abs": "ABS", "Concat": "CONCATENATION",
+        "Pad": "PAD", "Reshape": "RESHAPE", "Flatten": "RESHAPE", "Squeeze": "SQUEEZE", "Unsqueeze": "EXPAND_DIMS",
+        "Slice": "STRIDED_SLICE", "Split": "SPLIT_V", "Gather": "GATHER", "Exp": "EXP", "Transpose": "TRANSPOSE",
+        "LSTM": "LSTM",
+    },
+    "max78000": {
+        "MaxPool": "MaxPool", "AveragePool": "AvgPool", "Relu": "Relu", "Abs": "Abs", "Add": "Add", "Sub": "Sub",
+        "BitwiseOr": "Or", "BitwiseXor": "Xor", "Softmax": "Softmax", "Sigmoid": "Sigmoid", "Tanh": "Tanh",
+        "HardSwish": "HardSwish", "Mul": "Mul", "Gather": "Gather", "LayerNormalization": "LayerNorm", "LSTM": "LSTM",
+    },
+}  # fmt: skip
+
+#: ONNX opsets that ST's tool is reported to read, lowest and highest.
+OPSETS = {"stm32n6": (7, 20)}
+
 
 def _table(target: str) -> dict[str, Rule]:
     if target not in _RULES:
