@@ -15,14 +15,14 @@ def counted(model: nn.Module, side: int) -> list[tuple[int, int, int]]:
     rows = []
 
     def see(module: nn.Module, given: tuple[torch.Tensor], out: torch.Tensor) -> None:
-        weight = module.weight
+        weight = module.get_parameter("weight")
         rows.append((out[0, 0].numel() * weight.numel(), given[0].numel() + out.numel(), weight.numel()))
 
     for module in model.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             module.register_forward_hook(see)
-    with torch.no_grad(), torch.device("meta"):
-        model.eval()(torch.zeros(1, 3, side, side))
+    with torch.no_grad():
+        model.eval()(torch.zeros(1, 3, side, side, device="meta"))
     return rows
 
 

@@ -112,7 +112,7 @@ def mobilenet_v2(width: float, side: int, classes: int) -> list[Layer]:
     return net.head(classes)
 
 
-#: Of each EfficientNetV2: width of the stem, widening, deepening, and its stages (kind, expand, stride, width, repeats):
+#: Of each EfficientNetV2: width of the stem, widening, deepening, stages of (kind, expand, stride, width, repeats):
 #: "fused" has one dense 3 x 3, "mobile" a depthwise one between two pointwise, with squeeze-and-excitation.
 _BASE = (("fused", 1, 1, 16, 1), ("fused", 4, 2, 32, 2), ("fused", 4, 2, 48, 2),
          ("mobile", 4, 2, 96, 3), ("mobile", 6, 1, 112, 5), ("mobile", 6, 2, 192, 8))  # fmt: skip
