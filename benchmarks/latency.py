@@ -9,8 +9,10 @@ readings of it, and over what the rows do not decide. What is assumed, and no pu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -68,68 +70,89 @@ ENCODERS: dict[str, OverModConfig] = {
 # The encoder, layer by layer
 
 
-class Layers(TorchDispatchMode):
-    """Layers of every operation that runs, and the values that GRN reads or writes, which are the processor's.
+@dataclass(frozen=True)
+class Operator:
+    """What an operator reads and writes, and the shape of its kernel (out, in, height, width), if it has one."""
+
+    name: str
+    read: int
+    written: int
+    kernel: tuple[int, ...] = ()
+
+
+class Seen(TorchDispatchMode):
+    """Lists the operators that run and take time on a chip."""
+
+    TIMED = ("convolution", "hardswish", "add", "upsample_nearest2d", "cat", "linalg_vector_norm", "addcmul")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operators: list[Operator] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        name, x = func.overloadpacket.__name__, args[0]
+        if name in self.TIMED:
+            read = x.numel() if isinstance(x, Tensor) else out.numel()  # cat takes a list
+            kernel = tuple(args[1].shape) if name == "convolution" else ()
+            self.operators.append(Operator(name, read, out.numel(), kernel))
+        return out
+
+
+@cache
+@torch.no_grad()
+def seen(name: str) -> tuple[list[Operator], int]:
+    """Operators of a fused encoder, and its parameters with the classifier, as the paper counts them."""
+    config = ENCODERS[name]
+    with torch.device("meta"):  # shapes are enough
+        whole = Classifier(config, 1000).eval()
+        picture = torch.zeros(1, 3, config.image, config.image)
+    fuse(whole)
+    with Seen() as found:
+        whole.encoder(picture)
+    return found.operators, sum(p.numel() for p in whole.parameters())
+
+
+def layers(operators: list[Operator], apart: bool, alone: bool) -> tuple[tuple[Layer, ...], int]:
+    """Layers on the NPU, and the values that GRN reads or writes, which are the processor's.
 
     Parameters
     ----------
     apart : kernels above `NATIVE` are taken apart, each piece adding to the result of those before.
     alone : H-Swish is a layer of its own, and not part of the convolution before it.
     """
-
-    def __init__(self, apart: bool, alone: bool) -> None:
-        super().__init__()
-        self.apart, self.alone = apart, alone
-        self.layers: list[Layer] = []
-        self.grn = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        name, x = func.overloadpacket.__name__, args[0]
-        if name == "convolution":
-            kernel = args[1]
-            height, width = kernel.shape[2:]
-            pieces = -(-height // NATIVE[0]) * -(-width // NATIVE[1]) if self.apart else 1
-            moved = pieces * x.numel() + (2 * pieces - 1) * out.numel()
-            self.layers.append(Layer(out.numel() * kernel[0].numel(), moved, kernel.numel()))
-        elif name == "hardswish" and self.alone:
-            self.layers.append(Layer(0, 2 * out.numel()))
-        elif name == "add" and out.shape[2:].numel() > 1:  # a residual, or GSM's bias map
-            self.layers.append(Layer(0, 3 * out.numel()))
-        elif name in ("upsample_nearest2d", "cat"):
-            self.layers.append(Layer(0, 2 * out.numel()))
-        elif name in ("linalg_vector_norm", "addcmul"):  # GRN: its sums, then its products
-            self.grn += x.numel() if isinstance(x, Tensor) and name == "linalg_vector_norm" else out.numel()
-        return out
-
-
-@torch.no_grad()
-def seen(config: OverModConfig, apart: bool, alone: bool) -> tuple[tuple[Layer, ...], int, int]:
-    """Layers of a fused encoder, values of its GRNs, and parameters with the classifier, as the paper counts them."""
-    with torch.device("meta"):
-        whole = Classifier(config, 1000).eval()
-    fuse(whole)
-    with Layers(apart, alone) as found:
-        whole.encoder(torch.zeros(1, 3, config.image, config.image, device="meta"))
-    return tuple(found.layers), found.grn, sum(p.numel() for p in whole.parameters())
+    found, grn = [], 0
+    for op in operators:
+        if op.kernel:
+            height, width = op.kernel[2:]
+            pieces = -(-height // NATIVE[0]) * -(-width // NATIVE[1]) if apart else 1
+            moved = pieces * op.read + (2 * pieces - 1) * op.written
+            weights = math.prod(op.kernel)
+            found.append(Layer(op.written * weights // op.kernel[0], moved, weights))
+        elif op.name in ("linalg_vector_norm", "addcmul"):  # GRN: its sums read the map, its products write it
+            grn += max(op.read, op.written)
+        elif op.name != "hardswish" or alone:
+            found.append(Layer(0, (3 if op.name == "add" else 2) * op.written))
+    return tuple(found), grn
 
 
 def encoders() -> tuple[dict[str, Work], dict[str, Any]]:
     """Every reading of the encoder as work of the published bytes; and what each configuration counts."""
     bytes_read = paper.DEPLOYMENT["encoder"].size_mb * 1e6
     works, counts = {}, {}
-    for (name, config), apart, alone in product(ENCODERS.items(), (False, True), (False, True)):
-        layers, grn, parameters = seen(config, apart, alone)
+    for name, apart, alone in product(ENCODERS, (False, True), (False, True)):
+        operators, parameters = seen(name)
+        found, grn = layers(operators, apart, alone)
         if not apart and not alone:
             counts[name] = {
                 "parameters": parameters,
-                "multiply-adds": sum(x.macs for x in layers),
-                "values of products": sum(x.values for x in layers if x.macs),
+                "multiply-adds": sum(x.macs for x in found),
+                "values of products": sum(x.values for x in found if x.macs),
                 "values of GRN": grn,
             }
         for cycles in (*HAND, POINT):
             what = f"{name}, kernels {'apart' if apart else 'whole'}, H-Swish {'alone' if alone else 'folded'}, GRN"
-            works[f"{what} {cycles:g}"] = Work(bytes_read, layers, cycles=cycles * grn)
+            works[f"{what} {cycles:g}"] = Work(bytes_read, found, cycles=cycles * grn)
     return works, counts
 
 
@@ -168,8 +191,7 @@ def decoders() -> dict[str, dict[str, Work]]:
             row = counted_step(decoder, side)
             own = ours["AttSSM" if key == "attssm" else "LSTM + Bahdanau"]
             share = 1.0 if part == "all" else own["step"]["weights"] / own["parameters"]
-            layers = (Layer(row["multiply-adds"], 0),)
-            base = Work(paper.DEPLOYMENT[key].size_mb * 1e6 * share, layers)
+            base = Work(paper.DEPLOYMENT[key].size_mb * 1e6 * share, (Layer(row["multiply-adds"], 0),))
             work = row["elementwise"]
             every = sum(work.values())
             hard = sum(work.get(name, 0) for name in ("tanh", "sigmoid", "softmax"))
@@ -228,6 +250,7 @@ def fitted(rows: Iterable[Row]) -> dict[str, Any]:
     own = latency.errors(inside, c)
     return {
         "constants": asdict(c),
+        "standard error": latency.flash_error(rows, c),
         "rows": table,
         "pairs": more,
         "left out, network": apart,

@@ -253,17 +253,31 @@ def pairs(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
     return [(a, b) for a, b in pairwise(inside) if a.name == b.name]
 
 
-def fit_flash(rows: Sequence[Row], c: Constants) -> Constants:
-    """beta and c of `Constants`, from what more classes cost; the NPU's part of it is what `c` says.
+def _more(rows: Sequence[Row], c: Constants) -> tuple[np.ndarray, np.ndarray]:
+    """What each pair has more, (pairs, 2) in MB and values, and the ms that it takes more, less the NPU's part of it.
 
     A measured time is off by a share of itself, so a difference counts by the time of which it is one.
     """
     found = pairs(rows)
-    more = np.array([[(b.kib - a.kib) * KIB_MB, b.classes - a.classes] for a, b in found])  # (pairs, 2)
+    more = np.array([[(b.kib - a.kib) * KIB_MB, b.classes - a.classes] for a, b in found])
     npu = [predict(b.work, c).npu - predict(a.work, c).npu for a, b in found]
     ms, of = np.array([b.ms - a.ms for a, b in found]) - npu, np.array([b.ms for _, b in found])
-    per_mb, per_value = nonnegative(more / of[:, None], ms / of)
+    return more / of[:, None], ms / of
+
+
+def fit_flash(rows: Sequence[Row], c: Constants) -> Constants:
+    """beta and c of `Constants`, from what more classes cost; `c` says what the NPU takes of it."""
+    per_mb, per_value = nonnegative(*_more(rows, c))
     return replace(c, flash_mb_s=1e3 / float(per_mb), software_cycles=float(per_value) * CPU_MHZ * 1e3)
+
+
+def flash_error(rows: Sequence[Row], c: Constants) -> dict[str, float]:
+    """Standard errors of beta and c, from what the fitted pairs leave over."""
+    a, b = _more(rows, c)
+    x = np.array([1e3 / c.flash_mb_s, c.software_cycles / CPU_MHZ / 1e3])
+    rest = b - a @ x
+    error = np.sqrt(np.diag(np.linalg.inv(a.T @ a)) * (rest @ rest) / (len(b) - 2))
+    return {"flash_mb_s": float(c.flash_mb_s * error[0] / x[0]), "software_cycles": float(error[1] * CPU_MHZ * 1e3)}
 
 
 def fit_npu(rows: Sequence[Row], c: Constants) -> Constants:
