@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from uvlm_mini.datasets.vision import need_torchvision
-from uvlm_mini.npu.nets import Net, divisible, efficientnet_v2, mobilenet_v1, mobilenet_v2
+from uvlm_mini.npu.nets import Net, divisible, efficientnet_v2, mobilenet_v1, mobilenet_v2, regnet_x002, squeezenet
 
 
 def counted(model: nn.Module, side: int) -> list[tuple[int, int, int]]:
@@ -57,12 +57,13 @@ def models() -> list:
         for w, s, c in [(0.35, 128, 101), (1.0, 224, 1000), (1.4, 224, 1000)]
     ]
     rows.append((efficientnet_v2("S", 384, 101), partial(tv.efficientnet_v2_s, num_classes=101), 384))
+    rows.append((squeezenet(224, 1000), tv.squeezenet1_0, 224))
     for name, wider, deeper, side in (("B0", 1.0, 1.0, 224), ("B1", 1.0, 1.1, 240), ("B2", 1.1, 1.2, 260)):
         rows.append((efficientnet_v2(name, side, 1000), partial(base, wider, deeper, 1000), side))
     return rows
 
 
-@pytest.mark.parametrize("which", range(7))
+@pytest.mark.parametrize("which", range(8))
 def test_layers_are_torchvisions(which: int) -> None:
     """Every product, in order: multiply-adds, values and weights."""
     layers, build, side = models()[which]
@@ -77,6 +78,13 @@ def test_mobilenet_v1_has_its_published_size() -> None:
     assert round(sum(x.macs for x in whole) / 1e6) == 569
     assert round(sum(x.weights for x in whole) / 1e6, 1) == 4.2
     assert round(sum(x.macs for x in mobilenet_v1(0.5, 224, 1000)) / 1e6) in (149, 150)
+
+
+def test_regnet_has_its_published_size() -> None:
+    """200 million multiply-adds and 2.7 million parameters, as its paper says."""
+    layers = regnet_x002(224, 1000)
+    assert round(sum(x.macs for x in layers) / 1e6, -1) == 200
+    assert round(sum(x.weights for x in layers) / 1e6, 1) == 2.7
 
 
 def test_what_is_not_folded_moves_the_map() -> None:

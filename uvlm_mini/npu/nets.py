@@ -142,3 +142,44 @@ def efficientnet_v2(name: str, side: int, classes: int) -> list[Layer]:
                 net.element(3)
     net.conv(divisible(1280 * wider), silu=True)
     return net.head(classes)
+
+
+def regnet_x002(side: int, classes: int) -> list[Layer]:
+    """Layers of RegNetX-200MF (Radosavovic et al., 2020): grouped 3 x 3 between two pointwise."""
+    net = Net(side)
+    net.conv(32, 3, 2)
+    for repeats, width in ((1, 24), (1, 56), (4, 152), (7, 368)):
+        for i in range(repeats):
+            before = net.side, net.channels
+            if not i:  # the shortcut, from the same map
+                net.conv(width, 1, 2)
+                net.side, net.channels = before
+            net.conv(width)
+            net.conv(width, 3, 1 if i else 2, groups=width // 8)
+            net.conv(width)
+            net.element(3)
+    return net.head(classes)
+
+
+def squeezenet(side: int, classes: int) -> list[Layer]:
+    """Layers of SqueezeNet 1.0 (Iandola et al., 2016); its first convolution has no padding, its pools round up."""
+    net = Net(side)
+    before, weights = net.map, 7 * 7 * 3 * 96
+    net.side, net.channels = (side - 7) // 2 + 1, 96
+    net.layers.append(Layer(net.side**2 * weights, before + net.map, weights))
+    fires = [(16, 64), (16, 64), (32, 128), None, (32, 128), (48, 192), (48, 192), (64, 256), None, (64, 256)]
+    for fire in [None, *fires]:
+        if fire is None:  # a maximum over 3 x 3, every second
+            net.element(1)
+            net.side = math.ceil((net.side - 3) / 2) + 1
+            net.element(1)
+            continue
+        net.conv(fire[0])
+        squeezed = net.side, net.channels
+        net.conv(fire[1])
+        net.side, net.channels = squeezed
+        net.conv(fire[1], 3)
+        net.channels = 2 * fire[1]
+    net.conv(classes)
+    net.element(1)
+    return net.layers
