@@ -737,6 +737,34 @@ MUTANTS = (
         "in_file += size",
         "tests/test_check.py",
     ),
+    Mutant(
+        "latency hides the flash",
+        "uvlm_mini/npu/latency.py",
+        "return self.flash + self.npu + self.cpu + self.external",
+        "return max(self.flash, self.npu) + self.cpu + self.external",
+        "tests/test_latency.py",
+    ),
+    Mutant(
+        "latency fits the pairs as if the NPU took no time for more classes",
+        "uvlm_mini/npu/latency.py",
+        "np.array([b.ms - a.ms for a, b in found]) - npu",
+        "np.array([b.ms - a.ms for a, b in found])",
+        "tests/test_latency.py",
+    ),
+    Mutant(
+        "latency leaves out one row instead of a network",
+        "uvlm_mini/npu/latency.py",
+        "c = fit([row for row in rows if key(row) != name])",
+        "c = fit(rows)",
+        "tests/test_latency.py",
+    ),
+    Mutant(
+        "a grouped convolution has the weights of a dense one",
+        "uvlm_mini/npu/nets.py",
+        "kernel**2 * self.channels * out // groups",
+        "kernel**2 * self.channels * out",
+        "tests/test_nets.py",
+    ),
 )
 
 

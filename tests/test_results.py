@@ -16,6 +16,7 @@ from benchmarks import (
     encoder_peers,
     encoder_speed,
     gcdm_readings,
+    latency,
     long_run,
     modulation_cost,
     paper_cost,
@@ -28,9 +29,9 @@ from uvlm_mini.model import UVLM, read_tensors
 from uvlm_mini.paths import result
 
 
-def flat(row: dict, prefix: str = "") -> dict[str, float | None]:
+def flat(row: dict, prefix: str = "") -> dict[str, float | str | None]:
     """A nested row as one level of names."""
-    found: dict[str, float | None] = {}
+    found: dict[str, float | str | None] = {}
     for key, value in row.items():
         found |= flat(value, f"{prefix}{key}/") if isinstance(value, dict) else {prefix + key: value}
     return found
@@ -43,8 +44,8 @@ def agree(made: dict, name: str, again: dict) -> None:
     old, new = flat(made["rows"][name]), flat(again)
     assert old.keys() == new.keys()
     for key, value in old.items():
-        if value is None:
-            assert new[key] is None, key
+        if value is None or isinstance(value, str):
+            assert new[key] == value, key
         else:
             assert math.isclose(new[key], value, rel_tol=spread, abs_tol=spread), (key, value, new[key])
 
@@ -133,6 +134,14 @@ def test_paper_cost() -> None:
         assert made["rows"][name]["hours"]["whole"] == [round(h, 2) for h in paper_cost.hours(again["whole"])]
     page = (record.ROOT / paper_cost.PAGE).read_text(encoding="utf-8")
     assert page == paper_cost.page(page, made["rows"])
+
+
+def test_latency() -> None:
+    """The model fitted again has the same constants and residuals, and says the same of the paper's three times."""
+    made, again = result("latency"), latency.measure()
+    assert made["rows"].keys() == again.keys()
+    for name in made["rows"]:
+        agree(made, name, again[name])
 
 
 def test_a_changed_number_is_noticed() -> None:
