@@ -21,6 +21,7 @@ from uvlm_mini.datasets.scenes import scene
 from uvlm_mini.datasets.vocab import BOS, EOS, PAD, Vocabulary
 from uvlm_mini.encoder import GRN
 from uvlm_mini.model import UVLM, to_tensor
+from uvlm_mini.npu.check import check
 from uvlm_mini.paths import data_path
 from uvlm_mini.quantize import export as ex
 from uvlm_mini.reparam import fuse
@@ -158,6 +159,14 @@ def test_operators(pair: tuple[Path, Path]) -> None:
     assert not inside & set(counted(step, "")) and counted(step, "")["Gemm"] == 10
     for model in (encoder, step):
         assert [part.version for part in model.opset_import if not part.domain] == [ex.OPSET]
+
+
+def test_the_npu_refuses_no_node(pair: tuple[Path, Path]) -> None:
+    """By the tables of `uvlm check`; in software run what GRN is made of, and in the step the functions of ours."""
+    for path, in_software in zip(pair, ({"ReduceMean", "Div"}, {"LayerNorm", "SelectiveScan"}), strict=True):
+        nodes = check(path, "stm32n6").nodes
+        assert len(nodes) > 30 and not {node.where for node in nodes} & {"refused", "unknown"}
+        assert {node.op.split("::")[-1] for node in nodes if node.where == "software"} == in_software
 
 
 def test_enlarging_is_nearest_with_constant_scales(shipped: UVLM, pair: tuple[Path, Path]) -> None:

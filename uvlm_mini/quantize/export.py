@@ -411,4 +411,8 @@ def _export(part: nn.Module, example: tuple[Tensor, ...], inputs: list[str], out
     for item in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         item.ClearField("metadata_props")  # stack traces, with paths of this machine
         item.ClearField("doc_string")
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.name == "allowzero":
+                attribute.i = 0  # as the NPU's compiler wants it; it matters only where a size is 0, and here none is
     return model
