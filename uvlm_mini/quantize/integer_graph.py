@@ -291,6 +291,7 @@ class _Compiler:
             self.done.update(self.quantized[node.output[0]].output)
             for reader in self.readers[self.quantized[node.output[0]].output[0]]:
                 self.done.update(reader.output)
+        self.rows["embedding"] = steps / self.scales[x].step
         m, s = multipliers(steps * LOG2E * 2**PLACES)
         limit = np.abs(weight.astype(np.int64)).sum(1) * 128 + np.abs(bias.astype(np.int64))
         bounded("the logits", int((limit.astype(np.float64) * 2.0 ** np.maximum(-s.astype(int), 0)).max()))
