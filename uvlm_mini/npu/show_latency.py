@@ -45,17 +45,18 @@ def plot_roofline(
     import numpy as np
 
     fig, axes = plt.subplots(figsize=(7.2, 3.9), dpi=110, facecolor="white")
-    uses = np.geomspace(0.5, 4000, 200)
+    uses = np.geomspace(0.25, 4000, 200)
     axes.plot(uses, np.minimum(uses * flash_mb_s / 1e3, gmac_s), color="black", linewidth=1.8)
     for (name, points), (mark, colour) in zip(groups.items(), _MARKS, strict=False):
         x, y = np.array(list(points.values())).T
         size = 130 if mark == "*" else 42
         axes.scatter(x, y, s=size, marker=mark, color=colour, edgecolor="black", linewidth=0.6, label=name, zorder=3)
     for number, (label, point) in enumerate(sorted(groups[named].items(), key=lambda item: item[1][1])):
-        axes.annotate(label, point, (9, -9 if number != 1 else 4), textcoords="offset points", fontsize=9)
+        offset, side = ((-9, 3), "right") if number == 1 else ((9, -9), "left")  # no label on the roof or another
+        axes.annotate(label, point, offset, textcoords="offset points", fontsize=9, ha=side)
     axes.text(7, 7 * flash_mb_s / 1e3 * 1.5, f"flash, {flash_mb_s:.0f} MB/s", fontsize=9, ha="right")
     axes.text(3800, gmac_s * 1.25, f"NPU, {gmac_s:g} GMAC/s", fontsize=9, ha="right")
-    axes.set(xscale="log", yscale="log", ylim=(0.1, 900), xlim=(0.5, 4000),
+    axes.set(xscale="log", yscale="log", ylim=(0.1, 900), xlim=(0.25, 4000),
              xlabel="multiply-adds for each byte of weights", ylabel="GMAC/s reached")  # fmt: skip
     axes.set_xticks([1, 10, 100, 1000], ["1", "10", "100", "1000"])
     axes.set_yticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
@@ -96,7 +97,7 @@ def plot_times(rows: Mapping[str, Mapping[str, Any]]) -> Figure:
     axes.set_yticks(range(len(rows)), list(rows), fontsize=10)
     axes.tick_params(axis="y", length=0)
     axes.set(ylim=(len(rows) - 0.4, -0.5), xlim=(0, None), xlabel="ms")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.45, 1.28), ncols=len(used) + 2, fontsize=9, frameon=False)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.45, 1.24), ncols=len(used) + 2, fontsize=9, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     fig.tight_layout()
     return fig
@@ -149,7 +150,7 @@ def time_widget(c: Constants, megabytes: float = 9.3, uses: float = 1.0, softwar
     sliders = [
         slider("weights (MB)", megabytes, 32, 0.1),
         intensity,
-        slider("values moved (millions)", 0.0, 60, 0.5),
+        slider("values moved (millions)", 0.0, 150, 1, ".0f"),
         slider("values in software (thousands)", software, 120, 1, ".0f"),
         slider("MB of maps off the chip", 0.0, 8, 0.1),
     ]
