@@ -430,6 +430,8 @@ CHIPS: dict[str, Chip] = {
             "flash_reported_high": Fact(450, "MB/s", _REPORT),
             "conv_reported_low": Fact(70, "GOPS", _REPORT + " (dense convolutions, all on chip)"),
             "conv_reported_high": Fact(164, "GOPS", _REPORT + " (dense convolutions, all on chip)"),
+            "energy_reported_low": Fact(5.0, "nJ", _REPORT + " (a multiply-add on chip, above idle; energy.py: pJ)"),
+            "energy_reported_high": Fact(7.2, "nJ", _REPORT + " (a multiply-add on chip, above idle; energy.py: pJ)"),
         },
         (
             Memory("AXISRAM1", 1024, "CPU", True),
