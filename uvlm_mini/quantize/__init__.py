@@ -1,1 +1,1 @@
-"""From the float model to int8: export to ONNX (chapter 8)."""
+"""From the float model towards int8, chapter 8's subject: export to ONNX."""
