@@ -30,7 +30,7 @@ INT8, INT16, INT32 = (-128, 127), (-(2**15), 2**15 - 1), (-(2**31), 2**31 - 1)
 PLACES = 16  # binary places of a logarithm to base 2: an argument of `power` and a result of `logarithm`
 
 
-def wide(x: np.ndarray) -> np.ndarray:
+def wide(x: np.ndarray | int) -> np.ndarray:
     """The same numbers as int64."""
     return np.asarray(x, np.int64)
 
@@ -130,8 +130,9 @@ def inverse_root(x: np.ndarray, roots: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """1 / sqrt(x) as multiplier and shift: `requantise(a, m, s)` is a / sqrt(x). x is from 1 to 2^62.
 
     x = v * 2^p with v in [2^30, 2^32) and p even. The table holds 2^16 / sqrt(v) in Q30 for the middle of each of 96
-    intervals of v, which is right to 1/128; two steps of Newton's method, r (3 - v r^2) / 2, follow. Relative error: 1.5
-    times the square at each step, so 1.3e-8, and with the roundings under 2^-25. v and the products need 64 bits in C.
+    intervals of v, which is right to 1/128; two steps of Newton's method, r (3 - v r^2) / 2, follow. Each makes of a
+    relative error 1.5 times its square, so 1.3e-8 is left, and with the roundings under 2^-25. v and the products need
+    64 bits in C.
     """
     x = wide(x)
     p = (leading(x) - 30) & ~1

@@ -7,8 +7,7 @@
                                        ^--------'
 
 Made once from the two int8 ONNX files, in float64 (integer_graph.py, tables.py); from then on there are integers only:
-int8 values, int32 sums, int16 for the SSM's state, 64 bits where fixed.py and integer_ops.py say so. Chapter 8 measures
-what it loses against the files in onnxruntime, chapter 9 writes its operators in C.
+int8 values, int32 sums, int16 for the SSM's state, 64 bits where fixed.py and integer_ops.py say so.
 """
 
 from __future__ import annotations
@@ -20,10 +19,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import export, tables
+from . import tables
 from .integer_graph import Compiled, compile_graph
 from .integer_ops import Program, Record, word
 from .integer_search import Found, State, beam, greedy
+from .pair import INT8, load_as
 from .tables import Scale, factors, table
 
 if TYPE_CHECKING:
@@ -34,27 +34,67 @@ BATCH = 50  # pictures that are captioned at once
 
 
 @dataclass(frozen=True)
-class Captioner:
-    """The int8 captioner.
+class IntegerDecoder:
+    """What says words, in integers.
 
-    encoder : from "pixels", int8 (B, 3, S, S), to what every step hears of a picture.
     word : from (B,) word numbers to (B, H) int8.
     step : one step.
-    empty : the state before the first word, by name, without the batch.
+    empty : the state before the first word, by name, without the batch; what is not here comes with the context,
+        under the name NAME_first.
     words : all words, specials included.
     longest : words a caption may have.
-    side : S, pixels a side.
     searching : tables of powers and logarithms for the search.
     """
 
-    encoder: Program
     word: Record
     step: Program
     empty: dict[str, np.ndarray]
     words: tuple[str, ...]
     longest: int
-    side: int
     searching: tuple[np.ndarray, np.ndarray]
+
+    def start(self, given: State) -> tuple[State, State]:
+        """What the encoder gave, as context and as the state before the first word."""
+        batch = len(next(iter(given.values())))
+        context = {name: value for name, value in given.items() if not name.endswith("_first")}
+        state = {name: np.repeat(value[None], batch, 0) for name, value in self.empty.items()}
+        state |= {name.removesuffix("_first"): value for name, value in given.items() if name not in context}
+        return context, state
+
+    def hear(self, number: np.ndarray) -> np.ndarray:
+        """(B,) word numbers -> (B, H) int8, what the step hears of them."""
+        return word(self.word, number)
+
+    def advance(self, number: np.ndarray, context: State, state: State) -> tuple[np.ndarray, State]:
+        """One step: (B,) word numbers, context and state -> (B, V) int32 logits in Q16 bits, and the next state."""
+        made = self.step.run({"word": self.hear(number), **context, **state})
+        return made["logits"], {name: made[f"{name}_next"] for name in state}
+
+    def greedy(self, given: State) -> list[Found]:
+        """The caption of each picture by greedy search, from what the encoder gave."""
+        return greedy(self.advance, *self.start(given), self.longest, self.searching)
+
+    def beam(self, given: State, width: int = 3) -> list[list[Found]]:
+        """At most `width` captions of each picture by beam search, the best first."""
+        return beam(self.advance, *self.start(given), width, self.longest, self.searching)
+
+    def text(self, found: Found) -> str:
+        """The words of a caption."""
+        return " ".join(self.words[number] for number in found.tokens if number > 3)
+
+
+@dataclass(frozen=True)
+class Captioner:
+    """The int8 captioner.
+
+    encoder : from "pixels", int8 (B, 3, S, S), to what every step hears of a picture.
+    decoder : the rest.
+    side : S, pixels a side.
+    """
+
+    encoder: Program
+    decoder: IntegerDecoder
+    side: int
 
     @staticmethod
     def load(folder: str | Path) -> Captioner:
@@ -64,8 +104,7 @@ class Captioner:
         ------
         FileNotFoundError, ValueError : they are missing, broken, in float, or of different models.
         """
-        folder = Path(folder)
-        return Captioner.of(export.load(folder / ENCODER), export.load(folder / STEP))
+        return Captioner.of(*(load_as(Path(folder, name), True) for name in INT8.values()))
 
     @staticmethod
     def of(encoder: ModelProto, step: ModelProto) -> Captioner:
@@ -73,20 +112,19 @@ class Captioner:
         seeing, saying = compile_graph(encoder), compile_graph(step)
         if "words" not in saying.notes or "longest" not in saying.notes:
             raise ValueError("The step's file does not tell its words; write it again with `uvlm quantize`.")
-        (side,) = {d.dim_value for d in encoder.graph.input[0].type.tensor_type.shape.dim[2:]}
-        return Captioner(
-            from_pixels(seeing, saying),
+        decoder = IntegerDecoder(
             _word(saying),
-            _looped(saying),
+            looped(saying),
             _empty(saying, step),
             tuple(saying.notes["words"]),
             int(saying.notes["longest"]),
-            side,
             (tables.powers(), tables.logs()),
         )
+        (side,) = {d.dim_value for d in encoder.graph.input[0].type.tensor_type.shape.dim[2:]}
+        return Captioner(from_pixels(seeing, saying), decoder, side)
 
     def encode(self, pictures: np.ndarray) -> State:
-        """What every step hears of pictures, int8 by name, as the step wants it: (B, S, S, 3) uint8, sRGB.
+        """What every step hears of pictures, int8 by name: (B, S, S, 3) uint8, sRGB.
 
         Raises
         ------
@@ -99,33 +137,6 @@ class Captioner:
             )
         return self.encoder.run({"pixels": np.moveaxis(pictures ^ np.uint8(128), 3, 1).view(np.int8)})
 
-    def start(self, batch: int) -> State:
-        """The state before the first word."""
-        return {name: np.repeat(value[None], batch, 0) for name, value in self.empty.items()}
-
-    def advance(self, number: np.ndarray, context: State, state: State) -> tuple[np.ndarray, State]:
-        """One step: (B,) word numbers, context and state -> (B, V) int32 logits, see `logits`, and the next state."""
-        made = self.step.run({"word": self.hear(number), **context, **state})
-        return made["logits"], {name: made[f"{name}_next"] for name in state}
-
-    def hear(self, number: np.ndarray) -> np.ndarray:
-        """(B,) word numbers -> (B, H) int8, what the step hears of them."""
-        return word(self.word, number)
-
-    def greedy(self, pictures: np.ndarray) -> list[Found]:
-        """The caption of each picture by greedy search."""
-        context = self.encode(pictures)
-        return greedy(self.advance, context, self.start(len(pictures)), self.longest, self.searching)
-
-    def beam(self, pictures: np.ndarray, width: int = 3) -> list[list[Found]]:
-        """At most `width` captions of each picture by beam search, the best first."""
-        context = self.encode(pictures)
-        return beam(self.advance, context, self.start(len(pictures)), width, self.longest, self.searching)
-
-    def text(self, found: Found) -> str:
-        """The words of a caption."""
-        return " ".join(self.words[number] for number in found.tokens if number > 3)
-
     def captions(
         self, pictures: np.ndarray, width: int = 3, progress: Callable[[int], None] = lambda n: None
     ) -> list[Found]:
@@ -133,49 +144,51 @@ class Captioner:
         found = []
         for start in range(0, len(pictures), BATCH):
             part = pictures[start : start + BATCH]
-            found += [best[0] for best in self.beam(part, width)]
+            found += [best[0] for best in self.decoder.beam(self.encode(part), width)]
             progress(len(part))
         return found
 
-
-ENCODER, STEP = "encoder_int8.onnx", "decoder_step_int8.onnx"
+    def caption(self, picture: np.ndarray, width: int = 3) -> str:
+        """The caption of one picture, (S, S, 3) uint8."""
+        return self.decoder.text(self.captions(np.asarray(picture)[None], width)[0])
 
 
 def from_pixels(seeing: Compiled, saying: Compiled) -> Program:
-    """The encoder from bytes to the scales of the step: a table in front and one behind every output.
+    """The encoder from bytes to the scales of the step: a table in front and behind, where the scales differ.
 
     The files leave both to floating point: there the picture comes as numbers in -1..1, and what goes from one network
     to the other is dequantized by the first and quantized by the second.
     """
-    (picture,) = seeing.program.inputs
-    first = Record(
-        "look_up", ("pixels",), (picture,), arrays={"table": table(lambda v: v, PIXELS, seeing.scales[picture])}
-    )
-    missing = [name for name in seeing.program.outputs if name not in saying.scales]
+    program = seeing.program
+    (picture,) = program.inputs
+    missing = [name for name in program.outputs if name not in saying.scales]
     if missing:
         raise ValueError(f"The step does not take {missing[0]}, which the encoder gives; quantize both together.")
-    names = {name: f"{name}_given" for name in seeing.program.outputs}
-    records = [_renamed(record, names) for record in seeing.program.records]
-    last = [
-        Record(
-            "look_up", (names[name],), (name,),
-            arrays={"table": table(lambda v: v, seeing.scales[name], saying.scales[name])},
-        )
-        for name in seeing.program.outputs
-    ]  # fmt: skip
-    return Program((first, *records, *last), ("pixels",), seeing.program.outputs)
+    program = Program(tuple(_renamed(r, {picture: "pixels"}) for r in program.records), ("pixels",), program.outputs)
+    if seeing.scales[picture] != PIXELS:
+        first = _change("pixels", "picture", PIXELS, seeing.scales[picture])
+        renamed = (_renamed(r, {"pixels": "picture"}) for r in program.records)
+        program = replace(program, records=(first, *renamed))
+    return _behind(program, {name: (seeing.scales[name], saying.scales[name]) for name in program.outputs})
 
 
-def _looped(saying: Compiled) -> Program:
+def looped(saying: Compiled) -> Program:
     """The step with its outputs on the scales of its inputs."""
-    program = saying.program
-    behind, names = [], {}
-    for name in program.inputs:
-        if f"{name}_next" in program.outputs and name in saying.scales:
-            names[f"{name}_next"] = f"{name}_made"
-            change = table(lambda v: v, saying.scales[f"{name}_next"], saying.scales[name])
-            behind.append(Record("look_up", (f"{name}_made",), (f"{name}_next",), arrays={"table": change}))
-    return replace(program, records=(*(_renamed(r, names) for r in program.records), *behind))
+    again = [name for name in saying.program.inputs if f"{name}_next" in saying.scales]
+    changes = {f"{name}_next": (saying.scales[f"{name}_next"], saying.scales[name]) for name in again}
+    return _behind(saying.program, changes)
+
+
+def _behind(program: Program, changes: dict[str, tuple[Scale, Scale]]) -> Program:
+    """The program with a table behind each output whose scale has to change."""
+    names = {name: f"{name}_made" for name, (old, new) in changes.items() if old != new}
+    last = (_change(made, name, *changes[name]) for name, made in names.items())
+    return replace(program, records=(*(_renamed(record, names) for record in program.records), *last))
+
+
+def _change(given: str, made: str, old: Scale, new: Scale) -> Record:
+    """The record of a change of scale."""
+    return Record("look_up", (given,), (made,), arrays={"table": table(lambda v: v, old, new)})
 
 
 def _renamed(record: Record, names: dict[str, str]) -> Record:
@@ -190,8 +203,12 @@ def _renamed(record: Record, names: dict[str, str]) -> Record:
 def _word(saying: Compiled) -> Record:
     """The record that looks a word up: the rows are those of the logits' matrix, which is the same array."""
     (last,) = [record for record in saying.program.records if record.kind == "logits"]
-    weight, scale = last.arrays["weight"], saying.scales["word"]
-    (factor,), s = factors([saying.rows["embedding"] * weight.shape[1] ** 0.5 / scale.step], 128, offset=128)
+    return word_record(last.arrays["weight"], saying.rows["embedding"], saying.scales["word"])
+
+
+def word_record(weight: np.ndarray, steps: np.ndarray, scale: Scale) -> Record:
+    """Rows of an int8 embedding (V, H) with a step each, times sqrt(H), on one scale."""
+    (factor,), s = factors([steps * weight.shape[1] ** 0.5 / scale.step], 128, offset=128)
     return Record("word", ("number",), ("word",), {"s": s, "zero_y": scale.zero}, {"weight": weight, "factor": factor})
 
 

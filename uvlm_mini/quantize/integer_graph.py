@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -26,7 +27,7 @@ from .tables import LOG2E, Scale, factors, half_up, hardswish, multipliers, sigm
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
-UNARY = {"HardSwish": hardswish, "Sigmoid": sigmoid, "Tanh": np.tanh}
+UNARY: dict[str, Callable[[np.ndarray], np.ndarray]] = {"HardSwish": hardswish, "Sigmoid": sigmoid, "Tanh": np.tanh}
 VIEWS = ("Unsqueeze", "Squeeze", "Reshape", "Flatten", "Identity")
 NOTES = ("words", "longest", "state")  # metadata of the files
 HEADROOM = 2.0  # the state's int16 range is this many times the largest value seen in calibration
@@ -236,7 +237,8 @@ class _Compiler:
 
     def on_Resize(self, node: NodeProto) -> None:
         wanted = [float(v) for v in self.constants[node.input[2]]]
-        if self.attribute(node, "mode") != b"nearest" or wanted[2] != wanted[3] or wanted[2] % 1 or wanted[:2] != [1, 1]:
+        whole = wanted == [1, 1, wanted[2], wanted[2]] and wanted[2] % 1 == 0
+        if not whole or self.attribute(node, "mode") != b"nearest":
             raise ValueError("The integer captioner enlarges a map by whole numbers alone; export the model again.")
         y = self.output(node)
         self.emit("enlarge", [self.rescaled(self.input(node), self.scales[y])], [y], side=wanted[2])
@@ -337,9 +339,9 @@ class _Compiler:
     # Over a map
 
     def axes(self, node: NodeProto) -> None:
-        """Refuse a reduction that is not over height and width."""
-        if list(self.constants.get(node.input[1], ())) not in ([2, 3], [-2, -1]):
-            raise ValueError(f"{node.name} does not reduce over height and width; export the model again.")
+        """Refuse a reduction that is not from a map to a vector."""
+        if list(self.constants.get(node.input[1], ())) not in ([2, 3], [-2, -1]) or self.attribute(node, "keepdims", 1):
+            raise ValueError(f"{node.name} does not make a vector of a map; export the model again.")
 
     def on_ReduceMean(self, node: NodeProto) -> None:
         self.axes(node)
@@ -379,7 +381,7 @@ class _Compiler:
             if len(following) != 1:
                 return False
             chain += following
-        _, mean, _, across, raised, share, scaled, raised_too, weighed, made = chain
+        (across, raised), (scaled, raised_too, weighed, made) = chain[3:5], chain[6:]
         x, y = self.input(node), self.output(made)
         if x not in [self.integer.get(name) for name in weighed.input] or list(self.constants[across.input[1]]) != [1]:
             return False
@@ -398,7 +400,7 @@ class _Compiler:
 
     def following(self, node: NodeProto) -> list[NodeProto]:
         """The nodes that read what a node makes, behind QuantizeLinear and DequantizeLinear."""
-        found = []
+        found: list[NodeProto] = []
         for q in self.readers.get(node.output[0], ()):
             for d in self.readers.get(q.output[0], ()):
                 found += self.readers.get(d.output[0], ())
@@ -416,7 +418,7 @@ class _Compiler:
         self.emit("layer_norm", [x], [y], **ready)
 
     def on_SelectiveScan(self, node: NodeProto) -> None:
-        inputs = [self.input(node, i) for i in range(4)]
+        dt, u, b, c = (self.input(node, i) for i in range(4))
         a, d = self.value(node, 5), self.value(node, 6)
         if "state" not in self.notes or len(self.notes["state"]) != len(a):
             raise ValueError(
@@ -425,6 +427,7 @@ class _Compiler:
         largest = np.asarray(self.notes["state"], np.float64)
         h = np.maximum(largest, largest.max() * 1e-3) * HEADROOM / 32767
         y = self.output(node)
-        ready = units.scan(a, d, h, *(self.scales[name] for name in inputs), self.scales[y])
+        s = self.scales
+        ready = units.scan(a, d, h, dt=s[dt], u=s[u], b=s[b], c=s[c], made=s[y])
         self.rows[node.input[4]] = self.rows[node.output[1]] = h
-        self.emit("scan", [*inputs, node.input[4]], [y, node.output[1]], **ready)
+        self.emit("scan", [dt, u, b, c, node.input[4]], [y, node.output[1]], **ready)

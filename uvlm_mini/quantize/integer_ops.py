@@ -32,8 +32,8 @@ class Record:
     kind: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    numbers: dict[str, int | tuple[int, ...]] = field(default_factory=dict)
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    numbers: Mapping[str, int | tuple[int, ...]] = field(default_factory=dict)
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def number(self, name: str) -> int:
         """A number that is no tuple."""
@@ -107,13 +107,14 @@ def conv(r: Record, x: np.ndarray) -> np.ndarray:
                 part = x[:, :, dy : dy + sy * high : sy, dx : dx + sx * broad : sx][:, :, :high, :broad]
                 acc += part.astype(np.int32) * w[:, 0, dy, dx].astype(np.int32)[:, None, None]
     acc = acc + r.arrays["bias"][:, None, None]
-    return _narrow(r, acc, (slice(None), None, None))
+    m, s = r.arrays["m"][:, None, None], r.arrays["s"][:, None, None]
+    return saturate(wide(requantise(acc, m, s)) + r.number("zero_y"), INT8)
 
 
 def gemm(r: Record, x: np.ndarray) -> np.ndarray:
     """A matrix times a vector, with a bias as in `conv`: (B, F) -> (B, O)."""
     acc = matmul(x, r.arrays["weight"].T) + r.arrays["bias"]
-    return _narrow(r, acc, slice(None))
+    return saturate(wide(requantise(acc, r.arrays["m"], r.arrays["s"])) + r.number("zero_y"), INT8)
 
 
 def logits(r: Record, x: np.ndarray) -> np.ndarray:
@@ -236,16 +237,66 @@ def scan(
     return saturate(y + r.number("zero_y"), INT8), h
 
 
-def _narrow(r: Record, acc: np.ndarray, place: object = None) -> np.ndarray:
-    """int32 sums -> int8 with the record's multiplier and shift; `place` puts those of a channel in their axis."""
-    m, s = (r.arrays["m"][place], r.arrays["s"][place]) if place is not None else (r.number("m"), r.number("s"))  # type: ignore[index]
-    return saturate(wide(requantise(acc, m, s)) + r.number("zero_y"), INT8)
+def scores(r: Record, x: np.ndarray) -> np.ndarray:
+    """One int32 number a position of a map, in Q16 of a logarithm to base 2: (B, A, H, W) -> (B, H W)."""
+    acc = matmul(r.arrays["weight"], x.reshape(*x.shape[:2], -1))[:, 0] + r.arrays["bias"]
+    return requantise(acc, r.arrays["m"], r.arrays["s"])
+
+
+def softmax(r: Record, x: np.ndarray) -> np.ndarray:
+    """Scores of a logarithm to base 2 -> shares in Q15, int16, 32,767 at most: (B, L). A 64-bit division each."""
+    parts = power(x.max(1, keepdims=True) - wide(x), r.arrays["powers"])
+    return np.minimum(divide(parts << 15, parts.sum(1, keepdims=True)), 32767).astype(np.int16)
+
+
+def attend(r: Record, share: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Positions of a map, weighed and added: (B, L) and (B, C, H, W) -> (B, C). The L shares add up to 2^15 + L / 2."""
+    acc = matmul(x.reshape(*x.shape[:2], -1), share[..., None])[..., 0]
+    return _narrow(r, acc - r.number("zero_x") * wide(share).sum(1, keepdims=True))
+
+
+def curve(x: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """A function of a Q12 number in -8..8 as 513 entries, 2^-5 apart, in Q15; between them a straight line."""
+    x = wide(x)
+    i, rest = (x >> 7) + 256, x & 127
+    low, high = wide(table)[i], wide(table)[i + 1]
+    return low + (((high - low) * rest + 64) >> 7)
+
+
+def first(r: Record, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What an LSTM starts with, h int8 and c int16: tanh of two matrices times (B, C)."""
+    acc = matmul(x, r.arrays["weight"].T) + r.arrays["bias"]  # (B, 2 H)
+    h, c = np.split(curve(saturate(requantise(acc, r.arrays["m"], r.arrays["s"]), INT16), r.arrays["tanh"]), 2, 1)
+    return saturate(shift_half_up(h, 8), INT8), saturate(requantise(c, r.number("c_m"), r.number("c_s")), INT16)
+
+
+def lstm(r: Record, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One step of an LSTM: (B, F) and (B, H) int8, (B, H) int16 -> h int8 in Q7, c int16.
+
+    gates  both matrices' sums requantised to Q12, added, saturated to int16: input, forget, cell, output
+    c      forget * c shifted half up by 15, plus input * cell requantised from Q30, saturated
+    h      output * tanh(c) in Q30, shifted half up by 23, saturated to int8
+    """
+    a = r.arrays
+    heard = requantise(matmul(x, a["weight"].T) + a["bias"], a["m"], a["s"])
+    kept = requantise(matmul(h, a["weight_h"].T) + a["bias_h"], a["m_h"], a["s_h"])
+    z = np.split(saturate(wide(heard) + kept, INT16), 4, 1)  # (B, H) each
+    i, f, o = (curve(z[gate], a["sigmoid"]) for gate in (0, 1, 3))
+    g = curve(z[2], a["tanh"])
+    c = saturate(shift_half_up(f * c, 15) + requantise(i * g, r.number("write_m"), r.number("write_s")), INT16)
+    t = curve(saturate(requantise(c, r.number("c_m"), r.number("c_s")), INT16), a["tanh"])
+    return saturate(shift_half_up(o * t, 23), INT8), c
+
+
+def _narrow(r: Record, acc: np.ndarray) -> np.ndarray:
+    """int32 sums -> int8 with the record's one multiplier and shift."""
+    return saturate(wide(requantise(acc, r.number("m"), r.number("s"))) + r.number("zero_y"), INT8)
 
 
 KERNELS: dict[str, Callable[..., np.ndarray | tuple[np.ndarray, ...]]] = {
     kernel.__name__: kernel
     for kernel in (
         look_up, view, conv, gemm, logits, word, add, mul, mean, most, pool, enlarge, concat, split, grn, layer_norm,
-        scan,
+        scan, scores, softmax, attend, first, lstm,
     )
 }  # fmt: skip

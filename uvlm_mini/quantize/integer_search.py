@@ -127,8 +127,7 @@ def beam(
         kept = (word == EOS).argsort(1, kind="stable")[:, :width]  # the first W that go on
         total, parent, word = (np.take_along_axis(part, kept, 1) for part in (best, parent, word))
         paths = [
-            [[*paths[b][p], w] for p, w in zip(parent[b].tolist(), word[b].tolist(), strict=True)]
-            for b in range(batch)
+            [[*paths[b][p], w] for p, w in zip(parent[b].tolist(), word[b].tolist(), strict=True)] for b in range(batch)
         ]
         now, token = pick(now, (np.arange(batch)[:, None] * width + parent).ravel()), word.ravel()
         if all(settled(e, int(best_alive), width) for e, best_alive in zip(ended, total[:, 0], strict=True)):

@@ -37,9 +37,7 @@ def short(x: np.ndarray) -> tuple[np.ndarray, float]:
     return half_up(np.asarray(x, np.float64) / step).astype(np.int16), step
 
 
-def grn(
-    gamma: np.ndarray, beta: np.ndarray, least: float, positions: int, given: Scale, made: Scale
-) -> dict[str, Any]:
+def grn(gamma: np.ndarray, beta: np.ndarray, least: float, positions: int, given: Scale, made: Scale) -> dict[str, Any]:
     """Numbers of a `grn` record.
 
     Parameters

@@ -29,7 +29,7 @@ class Scale(NamedTuple):
         return np.clip(half_up(np.asarray(x, np.float64) / self.step) + self.zero, *limits)
 
 
-def half_up(x: np.ndarray) -> np.ndarray:
+def half_up(x: np.ndarray | float) -> np.ndarray:
     """Nearest integers, halves up, as int64."""
     return np.floor(np.asarray(x, np.float64) + 0.5).astype(np.int64)
 
@@ -113,6 +113,11 @@ def logs() -> np.ndarray:
 def roots() -> np.ndarray:
     """1 / sqrt(x) in Q30 for the middles x of [32/128, 33/128), ..., [127/128, 1), int32."""
     return half_up(2.0**30 / np.sqrt((np.arange(32, 128) + 0.5) / 128)).astype(np.int32)
+
+
+def curve(function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """A function with values in -1..1 at -8, -8 + 1/32, ..., 8, in Q15, int16, 32,767 at most."""
+    return np.clip(half_up(function(np.arange(-256, 257) / 32) * 2.0**15), -32767, 32767).astype(np.int16)
 
 
 LOG2E = math.log2(math.e)
