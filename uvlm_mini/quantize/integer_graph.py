@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 UNARY: dict[str, Callable[[np.ndarray], np.ndarray]] = {"HardSwish": hardswish, "Sigmoid": sigmoid, "Tanh": np.tanh}
 VIEWS = ("Unsqueeze", "Squeeze", "Reshape", "Flatten", "Identity")
 NOTES = ("words", "longest", "state")  # metadata of the files
-HEADROOM = 2.0  # the state's int16 range is this many times the largest value seen in calibration
+HEADROOM = 16.0  # the state's int16 range over the largest value seen: a word that was not said may write more
 
 
 class Compiled(NamedTuple):

@@ -20,7 +20,6 @@ from ..datasets.vocab import BOS, PAD
 from . import tables
 from .fixed import PLACES
 from .integer import IntegerDecoder, word_record
-from .integer_graph import HEADROOM
 from .integer_ops import Program, Record
 from .integer_units import bounded
 from .tables import LOG2E, Scale, factors, half_up, multipliers, sigmoid, table
@@ -28,6 +27,7 @@ from .tables import LOG2E, Scale, factors, half_up, multipliers, sigmoid, table
 Numbers = dict[str, int | tuple[int, ...]]
 
 UNIT, SHARE = Scale(1 / 128, 0), Scale(1 / 256, -128)  # of numbers in -1..1, and in 0..1
+ROOM = 4.0  # the memory's int16 range over the largest value seen in calibration
 GATE, ONE = 2.0**12, 2.0**15  # units in 1 of a gate before its nonlinearity, and after
 BIT = 1 / (LOG2E * 2**PLACES)  # what a unit of a score stands for, as a natural logarithm
 
@@ -105,7 +105,7 @@ def quantize_lstm(
     decoder.train(training)
     scales = {name: scale_of(*found) for name, found in ranges.items() if name != "c"}
     scales |= {"bent": UNIT, "h": UNIT, "open": SHARE}
-    memory = float(np.abs(ranges["c"]).max()) * HEADROOM / 32767 or 1.0
+    memory = float(np.abs(ranges["c"]).max()) * ROOM / 32767 or 1.0
     weights = {name: part.detach().double().numpy() for name, part in decoder.state_dict().items()}
     positions = features.shape[2] * features.shape[3]
     prepare = Program(
