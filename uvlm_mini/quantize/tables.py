@@ -93,11 +93,14 @@ def softplus(x: np.ndarray) -> np.ndarray:
 
 
 def mantissas(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Positive numbers as int16 in [2^14, 2^15) and int8 shifts to the right, off by 2^-15 relatively at most."""
-    m, s = multipliers(x)
-    short = half_up(m / 2.0**16)
-    full = short == 1 << 15
-    return np.where(full, 1 << 14, short).astype(np.int16), (s + 15 - full).astype(np.int8)
+    """Positive numbers as int16 m in [2^14, 2^15) and int8 s: m * 2^-s, off by 2^-15 relatively at most.
+
+    A number under 2^-100 counts as 2^-100.
+    """
+    share, exponent = np.frexp(np.maximum(x, 2.0**-100))
+    m = half_up(share * 2.0**15)
+    full = m == 1 << 15
+    return np.where(full, 1 << 14, m).astype(np.int16), (15 - exponent - full).astype(np.int8)
 
 
 def powers() -> np.ndarray:
