@@ -112,6 +112,7 @@ class Captioner:
         seeing, saying = compile_graph(encoder), compile_graph(step)
         if "words" not in saying.notes or "longest" not in saying.notes:
             raise ValueError("The step's file does not tell its words; write it again with `uvlm quantize`.")
+        eyes = from_pixels(seeing, saying)
         decoder = IntegerDecoder(
             _word(saying),
             looped(saying),
@@ -121,7 +122,7 @@ class Captioner:
             (tables.powers(), tables.logs()),
         )
         (side,) = {d.dim_value for d in encoder.graph.input[0].type.tensor_type.shape.dim[2:]}
-        return Captioner(from_pixels(seeing, saying), decoder, side)
+        return Captioner(eyes, decoder, side)
 
     def encode(self, pictures: np.ndarray) -> State:
         """What every step hears of pictures, int8 by name: (B, S, S, 3) uint8, sRGB.
@@ -160,10 +161,13 @@ def from_pixels(seeing: Compiled, saying: Compiled) -> Program:
     to the other is dequantized by the first and quantized by the second.
     """
     program = seeing.program
+    if len(program.inputs) != 1 or any(name not in saying.scales for name in program.outputs):
+        raise ValueError(
+            f"A step that takes {', '.join(saying.program.inputs)} does not go with a network from "
+            f"{', '.join(program.inputs)} to {', '.join(program.outputs)}; give an encoder and a step that were "
+            "quantized together."
+        )
     (picture,) = program.inputs
-    missing = [name for name in program.outputs if name not in saying.scales]
-    if missing:
-        raise ValueError(f"The step does not take {missing[0]}, which the encoder gives; quantize both together.")
     program = Program(tuple(_renamed(r, {picture: "pixels"}) for r in program.records), ("pixels",), program.outputs)
     if seeing.scales[picture] != PIXELS:
         first = _change("pixels", "picture", PIXELS, seeing.scales[picture])

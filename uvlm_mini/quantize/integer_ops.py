@@ -193,8 +193,9 @@ def grn(r: Record, x: np.ndarray) -> np.ndarray:
     strength = shift_half_up(squares * m, 31 + s - 12)  # (B, C)
     whole = strength.sum(1, keepdims=True) + r.number("least")  # (B, 1)
     share = divide(strength * (x.shape[1] << r.number("places")), whole)  # (B, C), at most C, in 22 bits
-    factor = requantise(r.arrays["gamma"] * share, r.number("m"), r.number("shift")) + r.number("one")
-    acc = x * wide(factor)[:, :, None, None] + r.arrays["beta"][:, None, None]
+    scaled = shift_half_up(r.arrays["gamma"] * share, r.number("gamma_shift"))  # the product in 64 bits
+    factor = wide(requantise(scaled, r.number("m"), r.number("shift"))) + r.number("one")
+    acc = x * factor[:, :, None, None] + r.arrays["beta"][:, None, None]
     return saturate(shift_half_up(acc, r.number("s")) + r.number("zero_y"), INT8)
 
 

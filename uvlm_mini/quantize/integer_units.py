@@ -18,6 +18,7 @@ from .tables import LOG2E, Scale, factors, half_up, mantissas, multipliers
 LARGEST = 2**31 - 1
 STRENGTH_PLACES = 12  # of the square root in GRN: of a number under 2^31 it stays under 2^28
 SHARE_BITS = 22  # of a channel's share of GRN's mean strength
+GAMMA_SHIFT = 6  # off a share times gamma, 2^22 times 2^15, so that it fits in int32
 
 
 def bounded(name: str, limit: float) -> None:
@@ -51,17 +52,16 @@ def grn(gamma: np.ndarray, beta: np.ndarray, least: float, positions: int, given
     bounded("a GRN", 255**2 * positions)
     places = SHARE_BITS - math.ceil(math.log2(channels))
     ratio = given.step / made.step
-    # gamma * share stays in 31 bits: 2^22 times 2^8
-    step = float(np.abs(gamma).max()) / 255 or 1.0
-    whole = half_up(gamma / step).astype(np.int16)
+    whole, step = short(gamma)
     # The largest factor that can be: one channel alone is strong
     largest = ratio * (1 + float(np.abs(gamma).max()) * channels)
     (_,), s = factors([largest], 255, offset=float(np.abs(beta).max()) / made.step)
-    m, shift = multipliers(step * 2.0**-places * ratio * 2.0**s)
+    m, shift = multipliers(step * 2.0 ** (GAMMA_SHIFT - places) * ratio * 2.0**s)
     return {
         "zero_x": given.zero,
         "zero_y": made.zero,
         "places": places,
+        "gamma_shift": GAMMA_SHIFT,
         "least": max(1, int(half_up(channels * least / given.step * positions**0.5 * 2**STRENGTH_PLACES))),
         "m": int(m),
         "shift": int(shift),
