@@ -55,7 +55,6 @@ SOURCES = [
     "uvlm_mini/search.py",
 ]
 CALIBRATION, TEST, LAYERS, SMALL = 64, 1000, 16, 12  # pictures
-UNITS = ("grn", "layer_norm", "scan")  # whose rounding is their own
 
 
 class Watched(NamedTuple):
@@ -127,7 +126,8 @@ def steps(step: Watched, table: np.ndarray, context: dict[str, np.ndarray]) -> I
 def layers(graphs: tuple[ModelProto, ModelProto], n: int) -> dict[str, dict[str, Any]]:
     """For every kind of operator: how many layers and values, and how far they are from onnxruntime's."""
     encoder, step = map(watched, graphs)
-    table = embedding(graphs[1]) * np.float32(graphs[1].graph.input[0].type.tensor_type.shape.dim[1].dim_value ** 0.5)
+    rows = embedding(graphs[1])
+    table = rows * np.float32(rows.shape[1] ** 0.5)
     found: dict[str, dict[str, list[np.ndarray]]] = {}
     for one in to_tensor(pictures("test", n)).numpy():
         values = encoder.values({"picture": one[None]})
@@ -137,10 +137,10 @@ def layers(graphs: tuple[ModelProto, ModelProto], n: int) -> dict[str, dict[str,
             seen += [("step", *d) for d in differences(step.compiled, now)]
         for part, kind, name, difference in seen:
             found.setdefault(kind, {}).setdefault(f"{part} {name}", []).append(np.abs(difference).ravel())
-    rows = {}
+    made = {}
     for kind, by_layer in found.items():
         each = [np.concatenate(parts) for parts in by_layer.values()]
-        rows[kind] = {
+        made[kind] = {
             "layers": len(each),
             "values": sum(map(len, each)),
             "equal": float(np.mean(np.concatenate(each) == 0)),
@@ -148,7 +148,7 @@ def layers(graphs: tuple[ModelProto, ModelProto], n: int) -> dict[str, dict[str,
             "worst layer within 1": min(float(np.mean(part <= 1)) for part in each),
             "largest": max(int(part.max()) for part in each),
         }
-    return rows
+    return made
 
 
 def grns(graphs: tuple[ModelProto, ModelProto], n: int) -> dict[str, float]:
@@ -157,7 +157,7 @@ def grns(graphs: tuple[ModelProto, ModelProto], n: int) -> dict[str, float]:
     Both have the int8 input that onnxruntime has; 0.29 would be the rounding of the output alone. Values that the
     output's range cuts off are left out.
     """
-    encoder, _ = watched(graphs[0]), None
+    encoder = watched(graphs[0])
     modules = [m for m in UVLM.load(record.ROOT / WEIGHTS).encoder.modules() if isinstance(m, GRN)]
     records = [r for r in encoder.compiled.program.records if r.kind == "grn"]
     ours, theirs = [], []

@@ -42,7 +42,7 @@ def saturate(x: np.ndarray, limits: tuple[int, int]) -> np.ndarray:
 
 
 def shift_half_up(x: np.ndarray, s: np.ndarray | int) -> np.ndarray:
-    """x * 2^-s, halves up, s at least 0; above 62 counts as 62."""
+    """x * 2^-s, halves up, s at least 0; above 62 counts as 62, which for an int32 x is what 32 gives: 0."""
     s = np.minimum(wide(s), 62)
     return (wide(x) + ((np.int64(1) << s) >> 1)) >> s
 
