@@ -20,7 +20,7 @@ from uvlm_mini.encoder import GRN
 from uvlm_mini.model import to_tensor
 from uvlm_mini.quantize import fixed, integer_ops, integer_search, tables
 from uvlm_mini.quantize import integer_units as units
-from uvlm_mini.quantize.integer import Captioner, word_record
+from uvlm_mini.quantize.integer import Captioner, from_pixels, looped, word_record
 from uvlm_mini.quantize.integer_graph import compile_graph
 from uvlm_mini.quantize.integer_ops import KERNELS, Program, Record
 from uvlm_mini.quantize.pair import INT8, Pair, embedding
@@ -90,6 +90,22 @@ def test_the_files_in_a_folder(graphs, captioner, pictures, tmp_path) -> None:
     for graph, name in zip(graphs, INT8.values(), strict=True):
         onnx.save(graph, str(tmp_path / name))
     assert Captioner.load(tmp_path).caption(pictures[1]) == captioner.caption(pictures[1])
+
+
+def test_scales_that_differ_get_a_table(graphs, pictures) -> None:
+    """Files that were not quantized together: what crosses is dequantized and quantized again, as the files have it."""
+    seeing, saying = map(compile_graph, graphs)
+    pixels = np.moveaxis(pictures[:1] ^ np.uint8(128), 3, 1).view(np.int8)
+    expected = from_pixels(seeing, saying).run({"pixels": pixels})
+    other = {name: Scale(s.step * 1.3, s.zero + 4) for name, s in saying.scales.items()}
+    found = from_pixels(seeing, saying._replace(scales=other)).run({"pixels": pixels})
+    for name, value in found.items():
+        assert (value == other[name].nearest(seeing.scales[name].of(expected[name]))).all()
+    step = looped(saying._replace(scales=other | {"y": Scale(0.1, 7)}))
+    assert [r.outputs for r in step.records if r.inputs == ("y_next_made",)] == [("y_next",)]
+    bytes_ = Scale(1 / 100, 3)
+    first, *_ = from_pixels(seeing._replace(scales=seeing.scales | {"picture": bytes_}), saying).records
+    assert (KERNELS["look_up"](first, pixels) == bytes_.nearest(pixels / 128)).all()
 
 
 # No floating point
