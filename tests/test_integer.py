@@ -102,7 +102,7 @@ def test_scales_that_differ_get_a_table(graphs, pictures) -> None:
     for name, value in found.items():
         assert (value == other[name].nearest(seeing.scales[name].of(expected[name]))).all()
     step = looped(saying._replace(scales=other | {"y": Scale(0.1, 7)}))
-    assert [r.outputs for r in step.records if r.inputs == ("y_next_made",)] == [("y_next",)]
+    assert [r.outputs for r in step.records if r.inputs == ("y_next_made",)][-1] == ("y_next",)
     bytes_ = Scale(1 / 100, 3)
     first, *_ = from_pixels(seeing._replace(scales=seeing.scales | {"picture": bytes_}), saying).records
     assert (KERNELS["look_up"](first, pixels) == bytes_.nearest(pixels / 128)).all()
