@@ -17,7 +17,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-COPIED = ("uvlm_mini", "tests", "benchmarks", "data", "notebooks", "book", "pyproject.toml", "conftest.py", "README.md")
+COPIED = (
+    "uvlm_mini",
+    "tests",
+    "benchmarks",
+    "data",
+    "notebooks",
+    "book",
+    "scripts",
+    "pyproject.toml",
+    "conftest.py",
+    "README.md",
+)
 
 
 @dataclass(frozen=True)
@@ -589,6 +600,13 @@ MUTANTS = (
     ),
     Mutant(
         "a table's number is typed in", "data/MODEL_CARD.md", "| BLEU-1 | ", "| BLEU-1 | 9", "tests/test_results.py"
+    ),
+    Mutant(
+        "weights are shipped before they are compared",
+        "scripts/ship.py",
+        'if not stages.same(found["scst"][0], tensors):',
+        "if False:",
+        "tests/test_ship.py",
     ),
     Mutant(
         "a single run gets a spread",

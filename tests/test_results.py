@@ -1,7 +1,9 @@
 """Committed results are what the code still gives."""
 
+import json
 import math
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -151,6 +153,14 @@ def test_a_changed_number_is_noticed() -> None:
     row = made["rows"]["first 50 of val"]
     with pytest.raises(AssertionError):
         agree(made, "first 50 of val", {**row, "words a caption": row["words a caption"] * 1.01})
+
+
+@pytest.mark.parametrize("path", sorted(record.RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_commands_run_anywhere(path: Path) -> None:
+    """The command of a result file names no folder of the machine that it was made on."""
+    command = json.loads(path.read_text(encoding="utf-8"))["command"].split()
+    assert command[:2] == ["python", "-m"] and (record.ROOT / command[2].replace(".", "/")).with_suffix(".py").exists()
+    assert not any(Path(part).is_absolute() for part in command)
 
 
 def test_card_tells_the_file() -> None:
