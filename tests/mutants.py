@@ -591,6 +591,13 @@ MUTANTS = (
         "a table's number is typed in", "data/MODEL_CARD.md", "| BLEU-1 | ", "| BLEU-1 | 9", "tests/test_results.py"
     ),
     Mutant(
+        "a single run gets a spread",
+        "benchmarks/card.py",
+        'if len(score["runs"]) > 1 else',
+        'if score["runs"] else',
+        "tests/test_stages.py",
+    ),
+    Mutant(
         "a figure drawn from other data",
         "uvlm_mini/viz.py",
         "y = x + bias.repeat(times, 0).repeat(times, 1)",

@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks import (
     captions,
+    card,
     core_cost,
     dataset,
     decoder_ablation,
@@ -66,8 +67,8 @@ def test_stages() -> None:
     """The last stage's weights are the shipped ones, and score on the first test pictures what the file tells."""
     made = result("stages")
     agree(made, f"first {stages.SMALL} of test", stages.small())
-    last, card = made["rows"]["scst"]["test"], result("shipped")["rows"]["test"]
-    assert {k: v for k, v in last.items() if k != "words a caption"} == {k: v for k, v in card.items() if k != "alarms"}
+    last, all_ = made["rows"]["scst"]["test"], result("shipped")["rows"]["test"]
+    assert {k: v for k, v in last.items() if k != "words a caption"} == {k: v for k, v in all_.items() if k != "alarms"}
 
 
 def test_encoder_ablation() -> None:
@@ -174,6 +175,6 @@ def test_card_tells_the_file() -> None:
     """The model card is what the result file and the weights make of it, to the letter."""
     path = record.ROOT / shipped.WEIGHTS
     _, about = read_tensors(path)
-    card = (record.ROOT / "data" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    told = (record.ROOT / "data" / "MODEL_CARD.md").read_text(encoding="utf-8")
     others = shipped.made("stages"), shipped.made("quarter")
-    assert card == shipped.card(result("shipped")["rows"], about, UVLM.load(path), *others)
+    assert told == card.card(result("shipped")["rows"], about, UVLM.load(path), *others)
