@@ -861,6 +861,20 @@ MUTANTS = (
         "tests/test_latency.py",
     ),
     Mutant(
+        "energy takes the reported unit at its word",
+        "uvlm_mini/npu/energy.py",
+        'UNIT = "pJ"',
+        'UNIT = "nJ"',
+        "tests/test_energy.py",
+    ),
+    Mutant(
+        "the sliders of time forget what lies off the chip",
+        "uvlm_mini/npu/show_latency.py",
+        ", external_bytes=outside * 1e6)",
+        ")",
+        "tests/test_show_latency.py",
+    ),
+    Mutant(
         "latency leaves out one row instead of a network",
         "uvlm_mini/npu/latency.py",
         "c = fit([row for row in rows if key(row) != name])",

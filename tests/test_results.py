@@ -26,6 +26,7 @@ from benchmarks import (
     record,
     scst_step,
     shipped,
+    sizes,
     stages,
 )
 from uvlm_mini.model import UVLM, read_tensors
@@ -145,6 +146,23 @@ def test_latency() -> None:
     assert made["rows"].keys() == again.keys()
     for name in made["rows"]:
         agree(made, name, again[name])
+
+
+@pytest.mark.slow  # exports and calibrates
+def test_sizes() -> None:
+    """The shipped model's files still have as many bytes, kind by kind."""
+    made = result("sizes")
+    agree(made, "mini", {**sizes.measure(sizes.mini()), "published MB": None})
+
+
+def test_sizes_do_not_depend_on_weights() -> None:
+    """Other weights change less than a thousandth of a file; every file's kinds add to its bytes."""
+    rows = result("sizes")["rows"]
+    again = rows["mini again"]
+    assert again["differ by"] < 1e-3 and again["shipped"] == rows["mini"]["int8"]
+    for name in ("t", "s", "b", "mini"):
+        for part in sizes.PARTS:
+            assert sum(rows[name][f"int8, {part}"].values()) == rows[name]["int8"][part]
 
 
 def test_a_changed_number_is_noticed() -> None:
