@@ -237,10 +237,6 @@ def _integers(graph: Graph) -> list[str]:
     return said + ([f"{_named(shifted)}: weights with a zero point, which must be 0."] if shifted else [])
 
 
-def _readers(graph: Graph, node: onnx.NodeProto) -> list[onnx.NodeProto]:
-    return [reader for name in node.output for reader in graph.read_by(name)]
-
-
 def _hangs(graph: Graph) -> list[str]:
     """The two silent hangs that were reported with compiler 4.0.1."""
     strided, reshaped = [], []
