@@ -227,9 +227,8 @@ def _integers(graph: Graph) -> list[str]:
         if dtype != onnx.TensorProto.INT8 and not (weights and dtype == onnx.TensorProto.INT32):  # biases are int32
             kind.append(number)
         # Reports say so of kernels and matrices; a constant that is added or multiplied is an activation to the tool.
-        multiplies = any(
-            reader.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul") for reader in _readers(graph, node)
-        )
+        readers = {reader.op_type for name in node.output for reader in graph.read_by(name)}
+        multiplies = bool(readers & {"Conv", "ConvTranspose", "Gemm", "MatMul"})
         zero = graph.value(node.input[2]) if weights and multiplies and len(node.input) > 2 else None
         if zero is not None and zero.any():
             shifted.append(number)
