@@ -127,10 +127,10 @@ def quarter_lines(quarter: dict[str, Any]) -> list[str]:
         "## Other seeds, other decoders",
         "",
         "The same recipe on a quarter of the pictures (`python -m benchmarks.quarter`): CIDEr on the test split after",
-        "each stage, and what stage 4 added with each seed. Where there are several seeds, mean ± standard deviation;",
-        "of a single run nobody knows how far another seed would lie from it.",
+        "each stage, and what the last one added with each seed. Where there are several seeds, mean ± standard",
+        "deviation; of a single run nobody knows how far another seed would lie from it.",
         "",
-        "| decoder | seeds | " + " | ".join(STAGES) + " | gained by stage 4 |",
+        "| decoder | seeds | " + " | ".join(f"after *{stage}*" for stage in STAGES) + " | gained by *scst* |",
         "|---|" + "---:|" * (len(STAGES) + 2),
     ]
     for decoder, row in quarter.items():

@@ -55,6 +55,7 @@ ROWS = [
     *(f"{mode}, {n} pictures" for mode in PAIRED for n in SIZES),
     *(f"{mode}, encoder of {bits} bits" for mode in PAIRED for bits in BITS),
 ]
+UNCALIBRATED = ("dynamic", "weights")  # the same with every seed
 TRUTHS = ("right", "right things", "told relation", "relations")
 
 
@@ -143,7 +144,8 @@ def small() -> dict[str, float]:
 
 def main() -> None:
     """Run what has not been run, and write the result file."""
-    lines = table.runs("cfq", run, ROWS, SEEDS, SOURCES)
+    lines = table.runs("cfq", run, [row for row in ROWS if row not in UNCALIBRATED], SEEDS, SOURCES)
+    lines += table.runs("cfq", run, list(UNCALIBRATED), SEEDS[:1], SOURCES)
     rows = table.summary(lines, ROWS)
     rows["float"] = scores(Pair(*graphs()))
     rows["whole test split"] = {"float": scores(Pair(*graphs()), 1000), "cfq": scores(Pair(*made("cfq", 0)), 1000)}

@@ -2,9 +2,8 @@
 
 python -m benchmarks.integer          about a quarter of an hour on two idle cores
 
-Layers get the int8 values that onnxruntime has there, so that errors do not add up from one to the next. Three units
-are rounded by rules of their own: LayerNorm and SelectiveScan, which are float inside in onnxruntime, and GRN, which is
-a chain of int8 operators there and one unit here; beside onnxruntime, GRN is compared with the float module.
+Layers get the int8 values that onnxruntime has there, so that errors do not add up from one to the next. GRN, LayerNorm
+and SelectiveScan are float inside in onnxruntime.
 Chapter 8 reads the result.
 """
 
@@ -29,7 +28,6 @@ from benchmarks import record
 from uvlm_mini.datasets.coco import CaptionSet
 from uvlm_mini.datasets.scenes import samples
 from uvlm_mini.datasets.vocab import BOS, EOS, PAD
-from uvlm_mini.encoder import GRN
 from uvlm_mini.evaluate import caption_all
 from uvlm_mini.metrics import cider, truthfulness
 from uvlm_mini.model import UVLM, to_tensor
@@ -151,34 +149,6 @@ def layers(graphs: tuple[ModelProto, ModelProto], n: int) -> dict[str, dict[str,
     return made
 
 
-def grns(graphs: tuple[ModelProto, ModelProto], n: int) -> dict[str, float]:
-    """Root mean square distance from the float GRN, in units of the output, of our unit and of the file's chain.
-
-    Both have the int8 input that onnxruntime has; 0.29 would be the rounding of the output alone. Values that the
-    output's range cuts off are left out.
-    """
-    encoder = watched(graphs[0])
-    modules = [m for m in UVLM.load(record.ROOT / WEIGHTS).encoder.modules() if isinstance(m, GRN)]
-    records = [r for r in encoder.compiled.program.records if r.kind == "grn"]
-    ours, theirs = [], []
-    for one in to_tensor(pictures("test", n)).numpy():
-        values = encoder.values({"picture": one[None]})
-        for module, r in zip(modules, records, strict=True):
-            (given,), (made,) = r.inputs, r.outputs
-            scale = encoder.compiled.scales[made]
-            with torch.inference_mode():
-                real = module(torch.from_numpy(encoder.compiled.scales[given].of(values[given])).float())
-            real = real.numpy() / scale.step + scale.zero
-            inside = (real > -128) & (real < 127)
-            ours.append((KERNELS["grn"](r, values[given]) - real)[inside])
-            theirs.append((values[made] - real)[inside])
-
-    def spread(parts: list[np.ndarray]) -> float:
-        return float(np.sqrt(np.mean(np.concatenate(parts) ** 2)))
-
-    return {"unit": spread(ours), "chain of int8 operators": spread(theirs)}
-
-
 def captions(graphs: tuple[ModelProto, ModelProto], n: int) -> dict[str, float]:
     """What the integer captioner says of test pictures, beside onnxruntime's pair and the float model."""
     data = CaptionSet.gather(samples("test", n))
@@ -217,7 +187,7 @@ def speed(n: int = 50) -> dict[str, float]:
 def main() -> None:
     """Measure, and write the result file."""
     graphs = pair()
-    rows: dict[str, Any] = {"layers": layers(graphs, LAYERS), "GRN": grns(graphs, LAYERS), "speed": speed()}
+    rows: dict[str, Any] = {"layers": layers(graphs, LAYERS), "speed": speed()}
     print(rows, flush=True)
     rows[f"first {SMALL} of test"] = small()
     rows["captions"] = captions(graphs, TEST)

@@ -104,6 +104,8 @@ class Graph:
         With fixed input shapes.
     name : str
         What errors call it.
+    inside : bool
+        It is the body of a function, whose inputs may be of any shape.
 
     Raises
     ------
@@ -111,12 +113,14 @@ class Graph:
         An input has an open shape, a domain is unknown, or the graph contradicts itself.
     """
 
-    def __init__(self, model: onnx.ModelProto, name: str = "the model") -> None:
-        _closed(model, name)
+    def __init__(self, model: onnx.ModelProto, name: str = "the model", inside: bool = False) -> None:
+        if not inside:
+            _closed(model, name)
         if not model.graph.node:
             raise ValueError(f"{name} has no operators; expected a network: export it again.")
         try:
-            inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+            strict = not inside  # what is given to a function may be of unknown shape and type
+            inferred = onnx.shape_inference.infer_shapes(model, check_type=strict, strict_mode=strict, data_prop=True)
         except Exception as error:  # InferenceError, or the checker's ValidationError
             said = " ".join(str(error).split())[:200].rstrip(".")
             raise ValueError(f"{name} contradicts itself ({said}); export it again.") from error
@@ -331,8 +335,8 @@ class Graph:
         graph = helper.make_graph(
             [node],
             "inside",
-            [info(read, self.type(read).dtype, self.type(read).shape) for read in given],
-            [info(name, self.type(name).dtype, self.type(name).shape) for name in made],
+            [info(read, self.type(read).dtype or TensorProto.FLOAT, self.type(read).shape) for read in given],
+            [onnx.ValueInfoProto(name=name) for name in made],
             [self._as_weight(read) for read in named if read in known],
         )
         model = helper.make_model(
@@ -341,7 +345,8 @@ class Graph:
             functions=list(self.model.functions),
             ir_version=self.model.ir_version,
         )
-        self._inside[node.output[0]] = Graph(inliner.inline_local_functions(model), f"{node.op_type} in {self.name}")
+        laid_open = inliner.inline_local_functions(model)
+        self._inside[node.output[0]] = Graph(laid_open, f"{node.op_type} in {self.name}", inside=True)
         return self._inside[node.output[0]]
 
     def computed(self, name: str) -> bool:

@@ -249,7 +249,6 @@ LIMITS: dict[str, dict[str, dict[str, int]]] = {
     "stm32n6": {
         "Conv": {"height": 3, "width": 6, "strided width": 12, "width x channels": 2048, "cheap padding": 2},
         "AveragePool": {"window": 3, "stride": 15, "padding": 7, "width x channels": 2048},
-        "Slice": {"dimensions": 3},
         "Reshape": {"dimensions": 4},
     },
     "ethos-u55": {
@@ -269,7 +268,6 @@ LIMITS: dict[str, dict[str, dict[str, int]]] = {
         "AvgPool": {"window": 16},
         "Linear": {"channels": 1024},
         "Add": {"inputs": 16},
-        "Sub": {"inputs": 16},
     },
 }
 

@@ -4,9 +4,9 @@ Every operator stands in the file between DequantizeLinear and QuantizeLinear no
 They vanish: what is left of them is a zero point, a multiplier and a shift in the record. Reshaping nodes become
 `view`, a change of scale alone a table.
 
-GRN is many nodes in the file, an int8 rounding after each. It becomes one record from int8 to int8, as C has it: the
-roundings between are gone, so it follows the float GRN more closely than the file does. LayerNorm and SelectiveScan
-are one node each in the file, float inside, and one record here.
+GRN is ten nodes in the file, in float between its int8 neighbours or, if so quantized, each rounded to int8. Either way
+it becomes one record from int8 to int8, as C has it, which rounds as the float nodes do. LayerNorm and SelectiveScan are
+one node each in the file, float inside, and one record here.
 """
 
 from __future__ import annotations
@@ -395,15 +395,13 @@ class _Compiler:
                 self.done.update(maker.output)
         ready = units.grn(gamma, beta, float(least.reshape(())), math.prod(shape[2:]), self.scales[x], self.scales[y])
         self.emit("grn", [x], [y], **ready)
-        self.done -= {n.output[0] for q in self.readers[made.output[0]] for n in self.readers[q.output[0]]}
         return True
 
     def following(self, node: NodeProto) -> list[NodeProto]:
-        """The nodes that read what a node makes, behind QuantizeLinear and DequantizeLinear."""
+        """The nodes that read what a node makes, those behind QuantizeLinear and DequantizeLinear too."""
         found: list[NodeProto] = []
-        for q in self.readers.get(node.output[0], ()):
-            for d in self.readers.get(q.output[0], ()):
-                found += self.readers.get(d.output[0], ())
+        for reader in self.readers.get(node.output[0], ()):
+            found += self.following(reader) if reader.op_type in ("QuantizeLinear", "DequantizeLinear") else [reader]
         return found
 
     def other(self, node: NodeProto) -> np.ndarray:
