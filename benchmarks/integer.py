@@ -20,7 +20,6 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from onnx import ModelProto, TensorProto, helper
 from onnxruntime import InferenceSession
 

@@ -5,7 +5,7 @@ They vanish: what is left of them is a zero point, a multiplier and a shift in t
 `view`, a change of scale alone a table.
 
 GRN is ten nodes in the file, in float between its int8 neighbours or, if so quantized, each rounded to int8. Either way
-it becomes one record from int8 to int8, as C has it, which rounds as the float nodes do. LayerNorm and SelectiveScan are
+it becomes one record from int8 to int8, as C has it, without roundings to int8 between. LayerNorm and SelectiveScan are
 one node each in the file, float inside, and one record here.
 """
 
