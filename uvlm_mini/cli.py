@@ -482,7 +482,6 @@ def _compiled(arguments: argparse.Namespace) -> int:
     arguments.extra = "npu"
     from .npu import suite, vela
 
-    vela.need()
     rows = suite.run(_load(arguments.weights), tell=lambda name: print(f"Compiling {name}.", file=sys.stderr))
     print(vela.table(rows))
     return 0

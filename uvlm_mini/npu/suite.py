@@ -181,24 +181,28 @@ def cases(model: UVLM, pictures: Sequence[Tensor]) -> Iterator[Case]:
     for block in [b for b in model.encoder.modules() if isinstance(getattr(b, "grn", None), GRN)]:
         block.grn = PrimitiveGRN(block.grn)  # type: ignore[arg-type]
     decoder, config = model.decoder, model.config
+    side, hidden, width = config.encoder.image, config.decoder.hidden, config.decoder.features
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        rival = bahdanau.BahdanauLSTM(config.decoder, len(model.vocabulary)).eval()
+        mobile = torchvision.models.mobilenet_v2(width_mult=0.35, weights=None).eval()
+        attention, lstm = SelfAttention(width).eval(), Recurrence(hidden).eval()
+        by_lot = [torch.rand(1, 3, side, side) * 2 - 1 for _ in pictures]
+        held = [tuple(torch.rand(1, hidden) * 2 - 1 for _ in range(3)) for _ in pictures]
     shown = [(picture[None],) for picture in pictures]
     with torch.no_grad():
-        plain = [model.encoder(*row) for row in shown]
-    torch.manual_seed(0)
-    lstm = bahdanau.BahdanauLSTM(config.decoder, len(model.vocabulary)).eval()
-    mobile = torchvision.models.mobilenet_v2(width_mult=0.35, weights=None).eval()
-    by_lot = [torch.rand(1, 3, config.encoder.image, config.encoder.image) * 2 - 1 for _ in pictures]
-    width = config.decoder.features
+        features = [model.encoder(*row) for row in shown]
+    positions = [(row.flatten(2).mT,) for row in features]
+    step = Step(copy.deepcopy(decoder), Context, State)
+    rival_step = Step(copy.deepcopy(rival), bahdanau.Context, bahdanau.State)
     yield Case("OverMod, the encoder", model.encoder, shown)
-    yield Case("AttSSM, once a picture", Prepare(decoder), [(row,) for row in plain])
-    yield Case("AttSSM, a step", Step(copy.deepcopy(decoder), Context, State), list(_said(decoder, plain)))
-    yield Case("GCDM alone", Look(decoder), list(_asked(decoder, plain)))
-    yield Case("LSTM + Bahdanau, a step", Step(copy.deepcopy(lstm), bahdanau.Context, bahdanau.State),
-               list(_said(lstm, plain)))  # fmt: skip
+    yield Case("AttSSM, once a picture", Prepare(decoder), [(row,) for row in features])
+    yield Case("AttSSM, a step", step, list(_said(decoder, features)))
+    yield Case("GCDM alone", Look(decoder), list(_asked(decoder, features)))
+    yield Case("LSTM + Bahdanau, a step", rival_step, list(_said(rival, features)))
     yield Case("MobileNetV2 0.35", mobile, [(row,) for row in by_lot])
-    yield Case("self-attention", SelfAttention(width).eval(), [(row.flatten(2).mT,) for row in plain])
-    held = [tuple(torch.rand(1, config.decoder.hidden) * 2 - 1 for _ in range(3)) for _ in pictures]
-    yield Case("LSTM, a step", Recurrence(config.decoder.hidden).eval(), held)
+    yield Case("self-attention", attention, positions)
+    yield Case("LSTM, a step", lstm, held)
 
 
 @torch.no_grad()

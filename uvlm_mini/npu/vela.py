@@ -187,8 +187,8 @@ def operators(graph: torch.fx.Graph) -> Counter[str]:
     found: Counter[str] = Counter()
     for node in graph.nodes:
         if node.op == "call_function":
-            name = str(getattr(node.target, "__name__", node.target)).split(".")  # such as aten.mul.Tensor
-            kind = name[-2] if len(name) > 2 else name[-1]
+            schema = getattr(node.target, "_schema", None)  # of aten::mul and the like
+            kind = schema.name.split("::")[-1] if schema else str(getattr(node.target, "__name__", node.target))
             if kind not in NOTHING:
                 found[kind] += 1
     return found
