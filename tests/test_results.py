@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks import (
     captions,
-    cfq,
     card,
+    cfq,
     core_cost,
     dataset,
     decoder_ablation,
