@@ -1,4 +1,4 @@
-"""The command `uvlm`: pretrain, train, plot, caption, evaluate, export, check, scenes, doctor.
+"""The command `uvlm`: pretrain, train, plot, caption, evaluate, export, quantize, check, scenes, doctor.
 
 Every mistake is answered by one sentence on standard error: exit status 2 where what was given is wrong, 1 where
 the work failed, 130 where it was stopped.
@@ -119,7 +119,10 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, help="of the draw (default 0)")
 
     p = command("evaluate", _evaluate, "train", "Score captions of a whole split, the model beside people.")
-    p.add_argument("--weights", help="checkpoint to use instead of the shipped one")
+    which = p.add_mutually_exclusive_group()
+    which.add_argument("--weights", help="checkpoint to use instead of the shipped one")
+    which.add_argument("--onnx", metavar="FOLDER", help="score the ONNX files that `uvlm quantize` wrote there")
+    p.add_argument("--float", action="store_true", help="with --onnx: those that `uvlm export` wrote there")
     p.add_argument("--split", default="test", help="train, val, test, compositional or hard (default test)")
     p.add_argument("--limit", type=int, help="take only the first pictures of the split")
     p.add_argument("--beam", type=int, default=3, help="beam width (default 3)")
@@ -176,6 +179,18 @@ def _parser() -> argparse.ArgumentParser:
     p = command("export", _export, "quantize", "Write a captioner as two ONNX files, encoder and step of the decoder.")
     p.add_argument("--weights", help="checkpoint to use instead of the shipped one")
     p.add_argument("--out", required=True, metavar="FOLDER", help="where encoder.onnx and decoder_step.onnx go")
+
+    p = command("quantize", _quantize, "quantize", "Write a captioner as two int8 ONNX files, calibrated together.")
+    p.add_argument("--weights", help="checkpoint to use instead of the shipped one")
+    p.add_argument(
+        "--out", required=True, metavar="FOLDER", help="where encoder_int8.onnx and decoder_step_int8.onnx go"
+    )
+    p.add_argument("--pictures", type=int, default=64, metavar="N", help="of the training split to calibrate on")
+    p.add_argument("--lot", type=int, default=0, help="which N pictures (default 0: the first; 1: the next; ...)")
+    p.add_argument("--mode", default="cfq", help="cfq, or what chapter 8 compares it with, such as independent")
+    p.add_argument("--method", help="how ranges are taken: minmax, percentile or entropy (default minmax)")
+    p.set_defaults(memory=0.0)
+    _data_arguments(p)
 
     p = command("check", _verdict, "quantize", "Say where each node of an ONNX file runs on a µNPU, and what fits.")
     p.add_argument("model", metavar="ONNX", help="file with fixed input shapes")
@@ -279,7 +294,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from .datasets.coco import write_results
     from .evaluate import evaluate, table
 
-    model = _load(arguments.weights)
+    if arguments.float and not arguments.onnx:
+        raise ValueError("--float says which of the ONNX files; give their folder with --onnx.")
+    model = _pair(arguments.onnx, not arguments.float) if arguments.onnx else _load(arguments.weights)
     data = _captioned(arguments, arguments.split, model.config.encoder.image, arguments.limit)
     results = arguments.results and Path(arguments.results)
     if results and data.ids is None:
@@ -291,7 +308,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if results:
         write_results(results, data.ids or [], result.captions)
     print(f"{len(data)} pictures of {arguments.split}, beam {arguments.beam}")
-    print(table(result))
+    # ONNX files do not tell whether a picture is unlike what the model was trained on.
+    print("\n".join(line for line in table(result).splitlines() if not (arguments.onnx and "unlike" in line)))
     return 0
 
 
@@ -436,6 +454,42 @@ def _export(arguments: argparse.Namespace) -> int:
     from .quantize.export import export
 
     for path in export(_load(arguments.weights), arguments.out):
+        print(f"{path}: {path.stat().st_size:,} bytes")
+    return 0
+
+
+def _pair(folder: str, int8: bool) -> UVLM:
+    """Two ONNX files in the place of a checkpoint: what captions and is scored is the same in both."""
+    from typing import cast
+
+    from .quantize.pair import Pair
+
+    return cast("UVLM", Pair.load(folder, int8))
+
+
+def _quantize(arguments: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    import numpy as np
+
+    from .quantize.cfq import MODES, calibrate
+
+    if arguments.mode not in MODES:
+        raise ValueError(f"There is no mode {arguments.mode!r}; use one of {', '.join(MODES)}.")
+    settings = MODES[arguments.mode]
+    if arguments.method is not None:
+        settings = replace(settings, method=arguments.method)
+    n, before = arguments.pictures, arguments.pictures * arguments.lot
+    if n < 1 or before < 0:
+        raise ValueError(f"--pictures is 1 or more and --lot 0 or more, not {n} and {arguments.lot}.")
+    model = _load(arguments.weights)
+    data = _captioned(arguments, "train", model.config.encoder.image, before + n)
+    pictures = np.stack(list(data.pictures[before:])) if len(data) > before else np.zeros((0, 1, 1, 3), np.uint8)
+
+    def tell(text: str) -> None:
+        print(f"{text} ...", file=sys.stderr)
+
+    for path in calibrate(model, pictures, arguments.out, settings, tell):
         print(f"{path}: {path.stat().st_size:,} bytes")
     return 0
 

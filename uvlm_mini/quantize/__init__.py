@@ -1,1 +1,1 @@
-"""From the float model to int8: export to ONNX (chapter 8)."""
+"""From the float model to int8: export to ONNX, calibration, and the captioner out of the files (chapter 8)."""

@@ -22,6 +22,7 @@ The step's matrices stay nodes of their own (Gemm): they are what quantization i
 from __future__ import annotations
 
 import copy
+import json
 import os
 import warnings
 from collections.abc import Iterable, Iterator
@@ -226,8 +227,9 @@ def step_graph(model: UVLM) -> ModelProto:
 
     word (1, H), a row of `word_vectors`; x, signal and gate, what encoder.onnx gave; h (1, I, N) and y (1, H), zeros at
     first -> logits (1, V), h_next and y_next, the state of the next step. One node uvlm.mini::SelectiveScan and two
-    uvlm.mini::LayerNorm, named scan, norm and norm_out, each an ONNX function; float32, static
-    shapes, as close to `UVLM.step` as the encoder is to `UVLM.encode`.
+    uvlm.mini::LayerNorm, named scan, norm and norm_out, each an ONNX function; float32, static shapes, as close to
+    `UVLM.step` as the encoder is to `UVLM.encode`. Its metadata hold the vocabulary and the longest caption, so that
+    the two files caption without the checkpoint.
 
     Parameters
     ----------
@@ -240,10 +242,13 @@ def step_graph(model: UVLM) -> ModelProto:
     context = Context(*(torch.zeros(part.shape) for part in context))  # no inference tensors in an export
     example = (torch.zeros(1, config.hidden), *context, *decoder.start(context))
     graph = _export(_Step(decoder), example, ["word", *Context._fields, *State._fields], ["logits", "h_next", "y_next"])
+    from onnx import helper  # _export has seen to it that it is there
+
     graph.functions.extend(functions())
     own = [node for node in graph.graph.node if node.domain == DOMAIN]
     for node, name in zip(own, ("norm", "scan", "norm_out"), strict=True):  # the order in which they run
         node.name = name
+    helper.set_model_props(graph, {"words": json.dumps(model.vocabulary.words), "longest": str(model.config.longest)})
     return graph
 
 
