@@ -110,6 +110,6 @@ def sqnr(x: Numbers, rounded: Numbers) -> float:
 
     Derived in chapter 8, section "Six decibels a bit".
     """
-    x = np.asarray(x, np.float64)
+    x, rounded = np.asarray(x, np.float64), np.asarray(rounded, np.float64)
     noise = np.square(x - rounded).sum()
     return float(10 * np.log10(np.square(x).sum() / noise)) if noise else float("inf")
