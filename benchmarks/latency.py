@@ -27,7 +27,7 @@ from uvlm_mini.baselines.bahdanau import BahdanauLSTM
 from uvlm_mini.config import PRESETS, OverModConfig
 from uvlm_mini.decoder import AttSSM, Decoder
 from uvlm_mini.encoder import Classifier
-from uvlm_mini.npu import latency
+from uvlm_mini.npu import energy, latency
 from uvlm_mini.npu.latency import CPU_MHZ, ROWS, Constants, Row, Work, predict
 from uvlm_mini.npu.nets import Layer
 from uvlm_mini.npu.operators import RUNS
@@ -43,6 +43,7 @@ SOURCES = [
     "uvlm_mini/decoder.py",
     "uvlm_mini/encoder.py",
     "uvlm_mini/modulation.py",
+    "uvlm_mini/npu/energy.py",
     "uvlm_mini/npu/latency.py",
     "uvlm_mini/npu/nets.py",
     "uvlm_mini/npu/operators.py",
@@ -353,6 +354,9 @@ def measure() -> dict[str, Any]:
         if "all bytes" in name and f" {POINT:g}, keys" in name for p in [predict(work, c)]
     }  # fmt: skip
     one, step = table["encoder"], table["attssm"]
+    macs = [[work.macs / 1e6 for work in parts[key].values()] for key in ("encoder", "attssm")]
+    million = tuple(end(macs[0]) + (STEPS + 1) * end(macs[1]) for end in (min, max))
+    mj, published = energy.from_below(million), paper.TTFT_MS + STEPS * paper.TBT_MS
     rows["caption"] = {
         "TTFT": {"published": paper.TTFT_MS, **{k: one[k] + step[k] for k in ("low", "point", "high")}},
         "TBT": {"published": paper.TBT_MS, **{k: step[k] for k in ("low", "point", "high")}},
@@ -361,6 +365,9 @@ def measure() -> dict[str, Any]:
             "published": paper.POWER_BELOW_MW * (paper.TTFT_MS + STEPS * paper.TBT_MS) / 1e3,
             **{k: paper.POWER_BELOW_MW * (one[k] + (STEPS + 1) * step[k]) / 1e3 for k in ("low", "point", "high")},
         },
+        "million multiply-adds": {"low": million[0], "high": million[1]},
+        "mJ of them, above idle": {"low": mj[0], "high": mj[1]},
+        "mW of them, over the published time": {"low": mj[0] / published * 1e3, "high": mj[1] / published * 1e3},
     }
     rows["assumed"] = {
         "cycles a value, least": HAND[0],

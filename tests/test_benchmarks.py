@@ -2,8 +2,11 @@
 
 import json
 
+import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from benchmarks import (
@@ -14,6 +17,7 @@ from benchmarks import (
     modulation_cost,
     paper_cost,
     record,
+    sizes,
     table,
     task,
 )
@@ -250,3 +254,33 @@ def test_the_recipe_is_added_up_by_hand():
     assert found["scst"] == 20 * 1770 * 64 * 1000 + 20 * looked + 113_287 * 10**6
     assert found["whole"] == sum(found[name] for name in ("pretrain", "decoder", "together", "scst"))
     assert paper_cost.hours(312e12 * 3600) == pytest.approx([5.0, 50.0])
+
+
+def test_bytes_of_a_file_by_kind(tmp_path):
+    """Weights, biases, scales and zero points, and what is float, each by its own bytes; the rest is the graph."""
+    held = {
+        "weight": np.ones((3, 4), np.int8),
+        "scale": np.ones(3, np.float32),
+        "zero": np.zeros(3, np.int8),
+        "bias": np.zeros(5, np.int32),
+        "gamma": np.ones(2, np.float32),
+        "axes": np.zeros(1, np.int64),
+    }
+    node = helper.make_node("DequantizeLinear", ["weight", "scale", "zero"], ["y"], axis=0)
+    out = helper.make_tensor_value_info("y", TensorProto.FLOAT, (3, 4))
+    graph = helper.make_graph([node], "g", [], [out], [numpy_helper.from_array(v, k) for k, v in held.items()])
+    model = helper.make_model(graph)
+    helper.set_model_props(model, {"words": "abcdef"})
+    path = tmp_path / "m.onnx"
+    onnx.save(model, path)
+    found = sizes.contents(path)
+    assert sum(found.values()) == path.stat().st_size
+    assert found.pop("graph") > 0
+    assert found == {
+        "weights": 12,
+        "scales and zero points": 12 + 3,
+        "biases": 20,
+        "float": 8,
+        "constants": 8,
+        "words and state": 6,
+    }

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,57 +15,13 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.conftest import ROOT
+from tests.onnx_models import RNG, model, numbers, one, only, weight
 from uvlm_mini import cli
 from uvlm_mini.datasets.vision import need_torchvision
-from uvlm_mini.npu import check as module
-from uvlm_mini.npu import graph as reading
-from uvlm_mini.npu.check import PLACES, Verdict, check, table
+from uvlm_mini.npu import reader, stm32n6
+from uvlm_mini.npu.check import PLACES, check, table
 from uvlm_mini.npu.graph import Graph, load
 from uvlm_mini.npu.operators import CHIPS, ONNX_NAMES, SOURCES, TARGETS, lookup
-
-RNG = np.random.default_rng(0)
-
-
-def weight(name: str, *shape: int) -> TensorProto:
-    """A float constant."""
-    return numpy_helper.from_array(RNG.normal(size=shape).astype(np.float32), name)
-
-
-def numbers(name: str, *values: int) -> TensorProto:
-    """A list of 64-bit integers, as shapes and axes are given."""
-    return numpy_helper.from_array(np.array(values, np.int64), name)
-
-
-def model(
-    nodes: Sequence[onnx.NodeProto],
-    inputs: dict[str, Sequence[int | str]],
-    weights: Sequence[TensorProto] = (),
-    outputs: Sequence[str] = (),
-    opset: int = 17,
-    functions: Sequence[onnx.FunctionProto] = (),
-    **domains: int,
-) -> onnx.ModelProto:
-    """A model of the given nodes; its output is what the last node writes."""
-    info = helper.make_tensor_value_info
-    made = [onnx.ValueInfoProto(name=name) for name in outputs or nodes[-1].output[:1]]
-    graph = helper.make_graph(
-        list(nodes), "g", [info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()], made, list(weights)
-    )
-    sets = [helper.make_opsetid("", opset), *(helper.make_opsetid(*item) for item in domains.items())]
-    return helper.make_model(graph, opset_imports=sets, functions=list(functions), ir_version=9)
-
-
-def one(op: str, inputs: dict[str, Sequence[int]], weights: Sequence[TensorProto] = (), opset: int = 17, **attributes):
-    """A model of a single node that reads the inputs and then the weights; w* and x* in the order of their names."""
-    reads = sorted([*inputs, *(tensor.name for tensor in weights)])
-    return model([helper.make_node(op, reads, ["y"], **attributes)], inputs, weights, opset=opset)
-
-
-def only(verdict: Verdict) -> module.NodeVerdict:
-    """The node that is not folded."""
-    (node,) = [node for node in verdict.nodes if node.where != "folded"]
-    return node
-
 
 # --------------------------------------------------------------------------------------------------------------------
 # conditions
@@ -201,7 +156,7 @@ def test_names_and_conditions_belong_to_rows() -> None:
         for op, row in names.items():
             assert lookup(target, row) is not None, (target, op, row)
             assert onnx.defs.has(op), op
-    assert all(lookup("stm32n6", op) for op in module._CONDITIONS)
+    assert all(lookup("stm32n6", op) for op in stm32n6._CONDITIONS if op != "Upsample")
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -611,15 +566,15 @@ def test_bad_files_are_one_sentence(
     capsys.readouterr()
     for cut in (0, 1, 7, len(content) // 2, len(content) - 1):
         (tmp_path / "cut.onnx").write_bytes(content[:cut])
-        assert "is not an ONNX file, or is cut off" in refusal([str(tmp_path / "cut.onnx")], capsys)
+        assert "is truncated or no ONNX file" in refusal([str(tmp_path / "cut.onnx")], capsys)
     for text in ("a picture\n", "PK\x03\x04" * 9, "{}"):
         (tmp_path / "text.onnx").write_text(text)
-        assert "is not an ONNX file" in refusal([str(tmp_path / "text.onnx")], capsys)
-    assert "There is no file" in refusal([str(tmp_path / "none.onnx")], capsys)
-    assert "There is no file" in refusal([str(tmp_path)], capsys)
+        assert "is truncated or no ONNX file" in refusal([str(tmp_path / "text.onnx")], capsys)
+    assert "There is no ONNX file" in refusal([str(tmp_path / "none.onnx")], capsys)
+    assert "There is no ONNX file" in refusal([str(tmp_path)], capsys)
     assert "choose one of stm32n6, ethos-u55, max78000" in refusal([str(good), "--target", "tpu"], capsys)
     assert "is float" in refusal([str(good), "--int8"], capsys)
-    monkeypatch.setattr(reading, "LIMIT", 1000)
+    monkeypatch.setattr(reader, "LIMIT", 1000)
     assert "external data" in refusal([str(good)], capsys)
 
 
@@ -672,4 +627,4 @@ import uvlm_mini.npu.check
     assert done.stdout == "1\n"
     first, *_, last = done.stderr.splitlines()
     assert first == "uvlm: onnx is not installed; install uvlm_mini[quantize]."
-    assert last.endswith("onnx is not installed; install uvlm_mini[quantize] to read ONNX files.")
+    assert last.endswith("onnx is not installed, and ONNX files need it; install uvlm_mini[quantize].")

@@ -208,6 +208,20 @@ def test_no_permission(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_what_the_system_refuses_is_not_a_mistake(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that is gone when the file is to be written: status 1; a path that never was: status 2."""
+    from uvlm_mini.quantize import export
+
+    monkeypatch.setattr(export, "encoder_graph", lambda model: Path(tmp_path, "gone", "x").write_text(""))
+    assert cli.main(["export", "--out", str(tmp_path / "out")]) == 1
+    said = f"uvlm: {tmp_path / 'gone' / 'x'} cannot be used (No such file or directory); choose another folder.\n"
+    assert capsys.readouterr().err == said
+    assert cli.main(["export", "--weights", str(tmp_path / "none"), "--out", str(tmp_path / "out")]) == 2
+    assert "There is no checkpoint" in capsys.readouterr().err
+
+
 def test_stopped_training_resumes(tmp_path: Path) -> None:
     """Ctrl-C saves and says how to go on; the same command resumes and ends with weights."""
     import signal

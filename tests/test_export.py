@@ -1,5 +1,7 @@
 """The ONNX pair: equal to PyTorch, of the operators that were promised, and refused in one sentence where it is bad."""
 
+import json
+import os
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -200,6 +202,14 @@ def test_inputs_and_outputs(shipped: UVLM, pair: tuple[Path, Path]) -> None:
     assert np.array_equal(ex.word_vectors(shipped), heard.numpy())
 
 
+def test_the_pair_needs_no_checkpoint(shipped: UVLM, pair: tuple[Path, Path]) -> None:
+    """The step's file knows the words, by the numbers that its logits have, and how long a caption may be."""
+    about = session(pair[1]).get_modelmeta().custom_metadata_map
+    assert tuple(json.loads(about["words"])) == shipped.vocabulary.words
+    assert int(about["longest"]) == shipped.config.longest and about.keys() == {"words", "longest"}
+    assert not session(pair[0]).get_modelmeta().custom_metadata_map
+
+
 @pytest.mark.parametrize("size", [1.0, 1e-5, 1e-8])
 def test_primitive_grn_equals_grn(size: float) -> None:
     """Also where the maps are so small that the number under the fraction bar counts."""
@@ -257,6 +267,29 @@ def test_a_full_disk_leaves_the_older_pair(tmp_path: Path, monkeypatch: pytest.M
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.parametrize("older", [True, False], ids=["an older pair", "none"])
+def test_both_files_or_neither(older: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The step cannot be put in its place: the older encoder is back, or there is none; and no other file."""
+    texts = [GOOD, GOOD] * older + [GOOD.replace("4", "5")] * 2
+    graphs = iter(texts)
+    for name in ("encoder_graph", "step_graph"):
+        monkeypatch.setattr(ex, name, lambda model: onnx.parser.parse_model(next(graphs)))
+    model = UVLM(TINY, Vocabulary(["a"]))
+    before = {path: path.read_bytes() for path in ex.export(model, tmp_path)} if older else {}
+    replace_file = os.replace
+
+    def locked(source: Path, target: Path) -> None:
+        if Path(target).name == ex.STEP:
+            raise PermissionError(13, "Permission denied", str(target))
+        replace_file(source, target)
+
+    monkeypatch.setattr(os, "replace", locked)
+    with pytest.raises(PermissionError):
+        ex.export(model, tmp_path)
+    assert next(graphs, None) is None
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 VARIANTS = {
     "se": {"se": True},
     "no grn": {"grn": False},
@@ -305,6 +338,7 @@ def test_static_quantization_keeps_the_functions(shipped: UVLM, pair: tuple[Path
     quantize_static(tmp_path / "pre.onnx", tmp_path / "int8.onnx", Reader(rows), per_channel=True, **int8)
     model = ex.load(tmp_path / "int8.onnx")
     assert counted(model, ex.DOMAIN) == OURS and {f.name for f in model.functions} == set(OURS)
+    assert {p.key: p.value for p in model.metadata_props}["longest"] == str(shipped.config.longest)
     makers = {name: node for node in model.graph.node for name in node.output}
     matrices = [node for node in model.graph.node if node.op_type == "Gemm"]
     assert len(matrices) == 10

@@ -1,12 +1,15 @@
 """Committed results are what the code still gives."""
 
+import json
 import math
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from benchmarks import (
     captions,
+    card,
     core_cost,
     dataset,
     decoder_ablation,
@@ -23,6 +26,7 @@ from benchmarks import (
     record,
     scst_step,
     shipped,
+    sizes,
     stages,
 )
 from uvlm_mini.model import UVLM, read_tensors
@@ -65,8 +69,8 @@ def test_stages() -> None:
     """The last stage's weights are the shipped ones, and score on the first test pictures what the file tells."""
     made = result("stages")
     agree(made, f"first {stages.SMALL} of test", stages.small())
-    last, card = made["rows"]["scst"]["test"], result("shipped")["rows"]["test"]
-    assert {k: v for k, v in last.items() if k != "words a caption"} == {k: v for k, v in card.items() if k != "alarms"}
+    last, all_ = made["rows"]["scst"]["test"], result("shipped")["rows"]["test"]
+    assert {k: v for k, v in last.items() if k != "words a caption"} == {k: v for k, v in all_.items() if k != "alarms"}
 
 
 def test_encoder_ablation() -> None:
@@ -144,6 +148,23 @@ def test_latency() -> None:
         agree(made, name, again[name])
 
 
+@pytest.mark.slow  # exports and calibrates
+def test_sizes() -> None:
+    """The shipped model's files still have as many bytes, kind by kind."""
+    made = result("sizes")
+    agree(made, "mini", {**sizes.measure(sizes.mini()), "published MB": None})
+
+
+def test_sizes_do_not_depend_on_weights() -> None:
+    """Other weights change less than a thousandth of a file; every file's kinds add to its bytes."""
+    rows = result("sizes")["rows"]
+    again = rows["mini again"]
+    assert again["differ by"] < 1e-3 and again["shipped"] == rows["mini"]["int8"]
+    for name in ("t", "s", "b", "mini"):
+        for part in sizes.PARTS:
+            assert sum(rows[name][f"int8, {part}"].values()) == rows[name]["int8"][part]
+
+
 def test_a_changed_number_is_noticed() -> None:
     """The comparison fails where a number is another: it is not vacuous."""
     made = result("dataset")
@@ -152,10 +173,18 @@ def test_a_changed_number_is_noticed() -> None:
         agree(made, "first 50 of val", {**row, "words a caption": row["words a caption"] * 1.01})
 
 
+@pytest.mark.parametrize("path", sorted(record.RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_commands_run_anywhere(path: Path) -> None:
+    """The command of a result file names no folder of the machine that it was made on."""
+    command = json.loads(path.read_text(encoding="utf-8"))["command"].split()
+    assert command[:2] == ["python", "-m"] and (record.ROOT / command[2].replace(".", "/")).with_suffix(".py").exists()
+    assert not any(Path(part).is_absolute() for part in command)
+
+
 def test_card_tells_the_file() -> None:
     """The model card is what the result file and the weights make of it, to the letter."""
     path = record.ROOT / shipped.WEIGHTS
     _, about = read_tensors(path)
-    card = (record.ROOT / "data" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    told = (record.ROOT / "data" / "MODEL_CARD.md").read_text(encoding="utf-8")
     others = shipped.made("stages"), shipped.made("quarter")
-    assert card == shipped.card(result("shipped")["rows"], about, UVLM.load(path), *others)
+    assert told == card.card(result("shipped")["rows"], about, UVLM.load(path), *others)

@@ -7,13 +7,14 @@ from functools import partial
 import pytest
 import torch
 
-from benchmarks import decoders, quarter, record, shipped, stages
+from benchmarks import card, decoders, quarter, record, shipped, stages, table
 from tests.conftest import TINY
 from uvlm_mini.baselines.nic import NIC
 from uvlm_mini.datasets.coco import CaptionSet
 from uvlm_mini.datasets.scenes import samples
 from uvlm_mini.evaluate import evaluate
 from uvlm_mini.model import UVLM, read_tensors
+from uvlm_mini.paths import result
 from uvlm_mini.train.loop import Trainer
 from uvlm_mini.train.stages import Stage
 
@@ -107,9 +108,9 @@ def test_a_run_of_the_quarter(tmp_path, monkeypatch) -> None:
             before, after = (found[f"{split} CIDEr after {stage}"] for stage in ("together", "scst"))
             assert found[f"{split} CIDEr gained by scst"] == after - before
     model = UVLM.load(quarter.folder("AttSSM", 1) / "stage_2_together.safetensors")
-    result = evaluate(model, CaptionSet.gather(samples("test", 6)), java=False)
+    found = evaluate(model, CaptionSet.gather(samples("test", 6)), java=False)
     told = numbers["AttSSM"]["test told relation after together"]
-    assert math.isclose(told, result.truth["told relation"])
+    assert math.isclose(told, found.truth["told relation"])
     quarter.pictures.cache_clear()
 
 
@@ -127,13 +128,45 @@ def test_the_card_tells_every_stage() -> None:
         }
         for i, name in enumerate(("decoder", "together", "scst"))
     }
-    lines = shipped.stage_lines(stage | {"first 40 of test": {"model": {}}}, None)
+    lines = card.stage_lines(stage | {"first 40 of test": {"model": {}}})
     head = "| score | test: decoder | test: together | test: scst | compositional: decoder | compositional: together |"
     assert any(line.startswith(head) for line in lines)
     assert "| CIDEr | 100.0 | 200.0 | 300.0 | 1100.0 | 1200.0 | 1300.0 |" in lines
     assert "| told relation | 0.0 | 25.0 | 50.0 | 0.0 | 25.0 | 50.0 |" in lines
     assert "| relations |  |  |  |  |  |  |" in lines and not any("METEOR" in line for line in lines)
     assert "| how it stands | 0.0 | 10.0 | 20.0 | 0.0 | 10.0 | 20.0 |" in lines
-    value = {"mean": 4.5, "spread": 0.03, "runs": [4.4, 4.5, 4.6]}
-    row = {f"test CIDEr after {name}": value for name in stage} | {"test CIDEr gained by scst": {"runs": [0.1, -0.2]}}
-    assert "| NIC | 450 ± 3 | 450 ± 3 | 450 ± 3 | +10, -20 |" in shipped.stage_lines(stage, {"NIC": row, "encoder": {}})
+
+
+def test_the_card_tells_of_seeds_what_there_are() -> None:
+    """Several runs have a mean and a spread, a single one has its number; an encoder is no decoder."""
+
+    def row(*runs: float) -> dict:
+        lines = [
+            {
+                "row": "x",
+                "seed": seed,
+                "numbers": {f"test CIDEr after {stage}": value for stage in card.STAGES}
+                | {"test CIDEr gained by scst": value - 4.5},
+            }
+            for seed, value in enumerate(runs)
+        ]
+        return table.summary(lines, ["x"])["x"]
+
+    lines = card.quarter_lines({"NIC": row(4.4, 4.5, 4.63), "Up-Down": row(4.2), "encoder": {"cells": {"runs": [0.5]}}})
+    assert "| NIC | 3 | 451 ± 12 | 451 ± 12 | 451 ± 12 | -10, +0, +13 |" in lines
+    assert "| Up-Down | 1 | 420 | 420 | 420 | -30 |" in lines
+    assert not any("encoder" in line for line in lines)
+    heads = [line.count("|") for line in lines if line.startswith("|")]
+    assert len(heads) == 4 and len(set(heads)) == 1
+
+
+def test_the_card_names_what_it_was_made_from() -> None:
+    """With every result file, and with fewer."""
+    rows, stage = (result(name)["rows"] for name in ("shipped", "stages"))
+    path = record.ROOT / shipped.WEIGHTS
+    told = partial(card.card, rows, read_tensors(path)[1], UVLM.load(path))
+    all_three = told(stage, {"NIC": {}})
+    assert "from `shipped.json`, `stages.json` and `quarter.json` in" in all_three
+    assert "from `shipped.json` and `stages.json` in" in told(stage)
+    assert "from `shipped.json` in" in told() and "## Stage by stage" not in told()
+    assert max(map(len, all_three.splitlines()[:5])) <= 120

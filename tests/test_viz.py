@@ -208,18 +208,19 @@ def test_count_widget_follows_its_sliders() -> None:
 
 
 def test_dots_draws_every_run() -> None:
-    """Each name stands beside its own runs, the first at the top, with a line at their mean."""
+    """Each name stands beside its own runs, the first at the top, with a line at their mean; one run has no mean."""
     import matplotlib.pyplot as plt
 
-    rows = {"above": [1.0, 2.0, 6.0], "below": [0.5, 0.5, 0.5]}
+    rows = {"above": [1.0, 2.0, 6.0], "below": [0.5, 0.5, 0.5], "alone": [4.0]}
     fig = viz.dots(rows, "score")
     axis = fig.axes[0]
     names = {label.get_text(): place for label, place in zip(axis.get_yticklabels(), axis.get_yticks(), strict=True)}
-    assert names["above"] > names["below"]
+    assert names["above"] > names["below"] > names["alone"]
     for name, runs in rows.items():
         mine = [line for line in axis.lines if np.mean(line.get_ydata()) == names[name]]
         assert [list(line.get_xdata()) for line in mine if line.get_marker() == "o"] == [runs]
-        assert [np.mean(runs)] * 2 in [list(line.get_xdata()) for line in mine]
+        means = [list(line.get_xdata()) for line in mine if line.get_marker() == "None" and line.get_xdata()[1] != 1]
+        assert means == ([[np.mean(runs)] * 2] if len(runs) > 1 else [])
     plt.close(fig)
 
 

@@ -76,6 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"uvlm: {error.name} is not installed; install uvlm_mini[{arguments.extra}].", file=sys.stderr)
         return 1
     except (ValueError, FileNotFoundError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the system's, not ours: the work failed
+            return _failed(error)
         print(f"uvlm: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stopped:
@@ -83,12 +85,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"uvlm: {str(stopped) or 'Stopped.'}", file=sys.stderr)
         return 130
     except OSError as error:
-        where = f"{error.filename} cannot be used ({error.strerror}); choose another folder."
-        print(f"uvlm: {where if error.filename else error.strerror or error}", file=sys.stderr)
-        return 1
+        return _failed(error)
     except FloatingPointError as error:
         print(f"uvlm: {error}", file=sys.stderr)
         return 1
+
+
+def _failed(error: OSError) -> int:
+    """Say what the system would not do."""
+    where = f"{error.filename} cannot be used ({error.strerror}); choose another folder."
+    print(f"uvlm: {where if error.filename else error.strerror or error}", file=sys.stderr)
+    return 1
 
 
 def _first() -> bool:

@@ -365,7 +365,7 @@ def intervals(rows: Mapping[str, tuple[float, float]], xlabel: str) -> Figure:
 
 
 def dots(rows: Mapping[str, Sequence[float]], xlabel: str) -> Figure:
-    """Draw a dot for every run of every row, one row below the other, and a short line at the row's mean.
+    """Draw a dot for every run of every row, one row below the other, and a short line at the mean of several.
 
     Parameters
     ----------
@@ -384,7 +384,8 @@ def dots(rows: Mapping[str, Sequence[float]], xlabel: str) -> Figure:
     for place, runs in zip(places, rows.values(), strict=True):
         axis.axhline(place, color="#DDDDDD", linewidth=0.8, zorder=0)
         axis.plot(runs, [place] * len(runs), "o", color=PALETTE[0], markersize=5, alpha=0.8)
-        axis.plot([np.mean(runs)] * 2, [place - 0.35, place + 0.35], color=PALETTE[1])
+        if len(runs) > 1:
+            axis.plot([np.mean(runs)] * 2, [place - 0.35, place + 0.35], color=PALETTE[1])
     axis.set_yticks(places, list(rows))
     axis.tick_params(axis="y", length=0)
     axis.set(xlabel=xlabel, ylim=(-0.6, len(rows) - 0.4))

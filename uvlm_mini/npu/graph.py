@@ -1,40 +1,43 @@
-"""An ONNX file read for what a checker asks: shapes, constants, int8, multiply-adds, and memory by liveness.
+"""An ONNX file as a checker asks about it: shapes, constants, and what computes in int8.
 
 types       shape and element type of every tensor, from ONNX's own shape inference
 constant    tensors known before the first picture: initializers and whatever is computed from them alone
 integer     nodes that compute in int8: every float input comes from DequantizeLinear, every output goes to
             QuantizeLinear, with at most one ReLU between
-buffer      tensors that are one piece of memory: a view, a ReLU on the spot, the two ends of a Q/DQ node
+
+Reading the file is `reader`'s part; bytes, multiply-adds and memory are `cost`'s.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-try:
-    import onnx
-    from onnx import TensorProto, helper, inliner, numpy_helper
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        f"{error.name} is not installed; install uvlm_mini[quantize] to read ONNX files.", name=error.name
-    ) from None
+from uvlm_mini.npu import reader
+from uvlm_mini.npu.reader import DEFINED, LIMIT, OPSETS, STANDARD, every_node, load
 
-LIMIT = 2 * 2**30  # bytes of a file: more than this is no protocol buffer
-SMALL = 2**16  # bytes: data that a file keeps beside itself is read up to this size only; weights need no reading
-STANDARD = ("", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training")  # ONNX's own domains
+reader.need("onnx")
+
+import onnx  # noqa: E402 (after the sentence that says what to install)
+from onnx import TensorProto, helper, inliner, numpy_helper  # noqa: E402
+
+__all__ = ["DEFINED", "LIMIT", "OPSETS", "STANDARD", "Graph", "OpenShape", "Tensor", "attribute", "every_node", "load"]
+
 FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE}
-WIDE = {TensorProto.INT64, TensorProto.UINT64, TensorProto.BOOL, TensorProto.STRING}  # shapes and axes, not weights
 VIEWS = {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"}  # other names for the same bytes
 ON_THE_SPOT = {"Relu", "Clip", "BatchNormalization"}  # right after what computes their only input
 PRODUCERS = {"Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Sub", "Mul"}
-GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+
+
+class OpenShape(Exception):
+    """A question that only a shape could answer, about a tensor whose shape could not be inferred."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the shape of {name!r} could not be inferred")
 
 
 @dataclass(frozen=True)
@@ -57,97 +60,33 @@ class Tensor:
         return self.size * helper.tensor_dtype_to_np_dtype(self.dtype).itemsize if self.dtype else 0
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# from a file
-
-
-def load(path: str | Path) -> onnx.ModelProto:
-    """Read an ONNX file, without the weights that it may keep in a file of their own.
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no such file, or one that it points to is missing.
-    ValueError
-        It is too large, is not ONNX, or is cut off.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}; give an ONNX file.")
-    if (size := path.stat().st_size) > LIMIT:
-        raise ValueError(
-            f"{path} has {size / 2**30:.3g} GiB and an ONNX file at most {LIMIT / 2**30:.3g}; export it with its "
-            "weights in a file of their own (external data)."
-        )
-    broken = f"{path} is not an ONNX file, or is cut off; expected what torch.onnx.export writes, so export it again."
-    try:
-        model = onnx.load(str(path), load_external_data=False)
-    except OSError:  # no permission: the file may be fine
-        raise
-    except Exception as error:  # protobuf's error has no public name that is the same in all its versions
-        raise ValueError(broken) from error
-    if not model.ir_version or not model.opset_import or not model.graph.node:
-        raise ValueError(broken)
-    _read_small(model, path)
-    return model
-
-
-def _read_small(model: onnx.ModelProto, path: Path) -> None:
-    """Fetch the shapes and axes that the file keeps beside itself."""
-    from onnx import external_data_helper as external
-
-    for tensor in model.graph.initializer:
-        if not external.uses_external_data(tensor):
-            continue
-        place = path.parent / external.ExternalDataInfo(tensor).location
-        if not place.is_file():
-            raise FileNotFoundError(f"{path} keeps its weights in {place}, which is not there; put it there.")
-        if Tensor(tuple(tensor.dims), tensor.data_type).bytes <= SMALL:
-            external.load_external_data_for_tensor(tensor, str(path.parent))
-            tensor.data_location = TensorProto.DEFAULT
-            del tensor.external_data[:]
-
-
 def _closed(model: onnx.ModelProto, name: str) -> None:
     """Raise ValueError where the file asks for what no shape inference can know."""
-    functions = {(function.domain, function.name) for function in model.functions}
-    bodies = [list(_all_nodes(model.graph.node)), *(list(_all_nodes(function.node)) for function in model.functions)]
-    for node in (node for body in bodies for node in body):
-        if node.domain not in STANDARD and (node.domain, node.op_type) not in functions:
-            raise ValueError(
-                f"{name} uses {node.op_type} of domain {node.domain!r}, which is not defined in the file; expected "
-                "ONNX's own operators or functions that the file holds: export it with them."
-            )
+    for node in reader.foreign(model, model.functions):
+        raise ValueError(
+            f"{name} uses {node.op_type} of domain {node.domain!r}, which is not defined in the file; expected "
+            "ONNX's own operators or functions that the file holds: export it with them."
+        )
     weights = {tensor.name for tensor in model.graph.initializer}
     for given in model.graph.input:
-        dims = given.type.tensor_type.shape.dim
         if given.name in weights or not given.type.HasField("tensor_type"):
             continue
-        if not given.type.tensor_type.HasField("shape") or any(not dim.HasField("dim_value") for dim in dims):
-            shape = ", ".join(str(dim.dim_value) if dim.HasField("dim_value") else dim.dim_param or "?" for dim in dims)
+        shape = reader.sides(given)
+        if shape is None or not all(isinstance(side, int) for side in shape):
             raise ValueError(
-                f"{name} has an input {given.name!r} of open shape ({shape}); an NPU takes fixed sizes only: export "
-                "it without dynamic axes."
+                f"{name} has an input {given.name!r} of open shape ({', '.join(map(str, shape or '?'))}); an NPU takes "
+                "fixed sizes only: export it without dynamic axes."
             )
 
 
-def _all_nodes(nodes: Any) -> Iterator[onnx.NodeProto]:
-    """The nodes of a list and of all bodies of control flow in it."""
-    for node in nodes:
-        yield node
-        for attribute in node.attribute:
-            for graph in [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]:
-                yield from _all_nodes(graph.node)
-
-
-def _read(node: onnx.NodeProto) -> list[str]:
+def reads(node: onnx.NodeProto) -> list[str]:
     """The tensors that a node reads, those that the bodies in it take from outside included; "" for one left out."""
     names = list(node.input)
     for attribute in node.attribute:
         for graph in [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]:
             own = {value.name for value in [*graph.input, *graph.initializer]}
             own |= {made for inner in graph.node for made in inner.output}
-            names += [name for inner in graph.node for name in _read(inner) if name not in own]
+            names += [name for inner in graph.node for name in reads(inner) if name not in own]
             names += [value.name for value in graph.output if value.name not in own]
     return names
 
@@ -165,6 +104,8 @@ class Graph:
         With fixed input shapes.
     name : str
         What errors call it.
+    inside : bool
+        It is the body of a function, whose inputs may be of any shape.
 
     Raises
     ------
@@ -172,10 +113,14 @@ class Graph:
         An input has an open shape, a domain is unknown, or the graph contradicts itself.
     """
 
-    def __init__(self, model: onnx.ModelProto, name: str = "the model") -> None:
-        _closed(model, name)
+    def __init__(self, model: onnx.ModelProto, name: str = "the model", inside: bool = False) -> None:
+        if not inside:
+            _closed(model, name)
+        if not model.graph.node:
+            raise ValueError(f"{name} has no operators; expected a network: export it again.")
         try:
-            inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+            strict = not inside  # what is given to a function may be of unknown shape and type
+            inferred = onnx.shape_inference.infer_shapes(model, check_type=strict, strict_mode=strict, data_prop=True)
         except Exception as error:  # InferenceError, or the checker's ValidationError
             said = " ".join(str(error).split())[:200].rstrip(".")
             raise ValueError(f"{name} contradicts itself ({said}); export it again.") from error
@@ -183,7 +128,7 @@ class Graph:
         self._inside: dict[str, Graph] = {}
         graph = inferred.graph
         self.nodes = list(graph.node)
-        self.opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
+        self.opset = reader.opset(model)
         self.weights = {tensor.name: tensor for tensor in graph.initializer}
         self.inputs = [value.name for value in graph.input if value.name not in self.weights]
         self.outputs = [value.name for value in graph.output]
@@ -195,7 +140,7 @@ class Graph:
         self.producer = {made: i for i, node in enumerate(self.nodes) for made in node.output if made}
         self.readers: dict[str, list[int]] = {}
         for i, node in enumerate(self.nodes):
-            for read in dict.fromkeys(_read(node)):
+            for read in dict.fromkeys(reads(node)):
                 if read and self.producer.get(read, -1 if read in {*self.inputs, *self.weights} else i) >= i:
                     raise ValueError(
                         f"{name} contradicts itself (node {i}, {node.op_type}, reads {read!r}, which nothing before it "
@@ -207,7 +152,7 @@ class Graph:
             if node.op_type.startswith("Random") or node.op_type == "Bernoulli":
                 continue
             fixed = node.op_type == "Shape" and self.type(node.input[0]).shape is not None
-            if fixed or all(read in self.constant for read in _read(node) if read):
+            if fixed or all(read in self.constant for read in reads(node) if read):
                 self.constant.update(made for made in node.output if made)
 
     # what a tensor is
@@ -217,8 +162,18 @@ class Graph:
         return self.types.get(name, Tensor(None, 0))
 
     def shape(self, node: onnx.NodeProto, i: int = 0) -> tuple[int, ...]:
-        """Shape of the i-th input of a node; () where it is unknown."""
-        return self.type(node.input[i]).shape or () if i < len(node.input) else ()
+        """Shape of the i-th input of a node; () where the node has none. Raises OpenShape where it is unknown."""
+        return self._shape(node.input[i]) if i < len(node.input) and node.input[i] else ()
+
+    def made(self, node: onnx.NodeProto) -> tuple[int, ...]:
+        """Shape of the first output of a node. Raises OpenShape where it is unknown."""
+        return self._shape(node.output[0])
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        shape = self.type(name).shape
+        if shape is None:
+            raise OpenShape(name)
+        return shape
 
     def fixed(self, node: onnx.NodeProto, i: int) -> bool:
         """Whether the i-th input of a node is a constant."""
@@ -256,7 +211,32 @@ class Graph:
         """Whether a node has nothing to do at run time: all that it writes is constant."""
         return all(made in self.constant for made in node.output if made)
 
+    def folds(self, node: onnx.NodeProto) -> bool:
+        """Whether a BatchNormalization is the only reader of a convolution, and so can be merged into it."""
+        maker = self.made_by(node.input[0])
+        return maker is not None and maker.op_type == "Conv" and len(self.read_by(node.input[0])) == 1
+
     # int8
+
+    def quantizer(self, name: str) -> onnx.NodeProto | None:
+        """The Q or DQ node that says how a float tensor is quantized, if it is."""
+        maker = self.made_by(name)
+        if maker is not None and maker.op_type == "DequantizeLinear":
+            return maker
+        return next((reader for reader in self.read_by(name) if reader.op_type == "QuantizeLinear"), None)
+
+    def element(self, name: str) -> int:
+        """ONNX type of a tensor as it is computed with: that of its integers, INT8 for a float that none says of."""
+        node = self.quantizer(name)
+        if node is not None:
+            return self.type(node.input[0] if node.op_type == "DequantizeLinear" else node.output[0]).dtype
+        dtype = self.type(name).dtype
+        return TensorProto.INT8 if dtype in FLOATS else dtype
+
+    def scale(self, name: str) -> np.ndarray | None:
+        """The scales of a quantized tensor, if they stand in the file."""
+        node = self.quantizer(name)
+        return None if node is None else self.value(node.input[1])
 
     @cached_property
     def precision(self) -> str:
@@ -283,7 +263,7 @@ class Graph:
             if read in self.constant:
                 if node.op_type in (*PRODUCERS, "Div", "Max", "Min", "PRelu") and i < 2:
                     return False  # a weight in float; limits, exponents and biases are left to the tool
-            elif not (self._on_the_spot(node) and maker is not None and self._integer_in(maker)):
+            elif not (self.on_the_spot(node) and maker is not None and self._integer_in(maker)):
                 return False
         return True
 
@@ -294,14 +274,14 @@ class Graph:
             readers = self.read_by(made)
             if made in self.outputs or not readers:
                 return False
-            if len(readers) == 1 and self._on_the_spot(readers[0]):
+            if len(readers) == 1 and self.on_the_spot(readers[0]):
                 if not self._integer_out(readers[0]):
                     return False
             elif any(reader.op_type != "QuantizeLinear" for reader in readers):
                 return False
         return True
 
-    def _on_the_spot(self, node: onnx.NodeProto) -> bool:
+    def on_the_spot(self, node: onnx.NodeProto) -> bool:
         """A ReLU, or what folds likewise, that is the only reader of a convolution or the like."""
         maker = self.made_by(node.input[0]) if node.input else None
         return (
@@ -332,34 +312,11 @@ class Graph:
             return "rescale"
         return "inside" if maker is not None and self.integer(maker) else "to int8"
 
-    # counts
+    # functions
 
-    def multiply_adds(self, node: onnx.NodeProto) -> int:
-        """Multiply-adds of a node: convolutions, matrix products, recurrences and what is inside a function.
-
-        Arithmetic element by element and pooling count 0, as in the usual tables.
-        """
-        if self.gone(node):
-            return 0
-        made = self.type(node.output[0]).size if node.output else 0
-        if (node.domain, node.op_type) in self.functions:
-            inside = self.inside(node)
-            return sum(inside.multiply_adds(inner) for inner in inside.nodes)
-        if node.op_type in ("Conv", "ConvInteger", "QLinearConv"):
-            kernel = self.shape(node, 3 if node.op_type == "QLinearConv" else 1)  # (out, in / groups, ...)
-            return made * math.prod(kernel[1:])
-        if node.op_type == "ConvTranspose":
-            return self.type(node.input[0]).size * math.prod(self.shape(node, 1)[1:])  # (in, out / groups, ...)
-        if node.op_type == "Gemm":
-            shape = self.shape(node)
-            return made * (shape[0 if attribute(node, "transA") else 1] if len(shape) == 2 else 0)
-        if node.op_type in ("MatMul", "MatMulInteger", "QLinearMatMul"):
-            return made * (self.shape(node)[-1:] or (0,))[0]
-        if node.op_type in GATES and len(self.shape(node)) == 3:
-            steps, batch, width = self.shape(node)  # layout 0
-            directions, rows, hidden = self.shape(node, 2)
-            return steps * batch * directions * rows * (width + hidden)
-        return 0
+    def function(self, node: onnx.NodeProto) -> bool:
+        """Whether a node calls a function that the file holds."""
+        return (node.domain, node.op_type) in self.functions
 
     @cached_property
     def functions(self) -> dict[tuple[str, str], onnx.FunctionProto]:
@@ -370,15 +327,17 @@ class Graph:
         """The body of a function at the place where it is called, with all functions in it laid open."""
         if node.output[0] in self._inside:
             return self._inside[node.output[0]]
-        given = [read for read in dict.fromkeys(node.input) if read and read not in self.weights]
+        named = list(dict.fromkeys(node.input))
+        known = {read for read in named if read in self.weights or self.computed(read)}
+        given = [read for read in named if read and read not in known]
         made = [name for name in node.output if name]
         info = helper.make_tensor_value_info
         graph = helper.make_graph(
             [node],
             "inside",
-            [info(read, self.type(read).dtype, self.type(read).shape) for read in given],
-            [info(name, self.type(name).dtype, self.type(name).shape) for name in made],
-            [self.weights[read] for read in dict.fromkeys(node.input) if read in self.weights],
+            [info(read, self.type(read).dtype or TensorProto.FLOAT, self.type(read).shape) for read in given],
+            [onnx.ValueInfoProto(name=name) for name in made],
+            [self._as_weight(read) for read in named if read in known],
         )
         model = helper.make_model(
             graph,
@@ -386,109 +345,26 @@ class Graph:
             functions=list(self.model.functions),
             ir_version=self.model.ir_version,
         )
-        self._inside[node.output[0]] = Graph(inliner.inline_local_functions(model), f"{node.op_type} in {self.name}")
+        laid_open = inliner.inline_local_functions(model)
+        self._inside[node.output[0]] = Graph(laid_open, f"{node.op_type} in {self.name}", inside=True)
         return self._inside[node.output[0]]
 
-    def used_weights(self, node: onnx.NodeProto) -> set[str]:
-        """The constants in the file that a node needs, directly or through nodes that are gone at run time.
+    def computed(self, name: str) -> bool:
+        """Whether a tensor of floats is computed from constants alone."""
+        tensor = self.type(name)
+        return name in self.constant and tensor.dtype in FLOATS and tensor.shape is not None
 
-        A ``Constant`` node counts by the tensor that it writes; shapes, axes and other 64-bit integers do not count.
-        """
-        found: set[str] = set()
-        todo = [read for read in _read(node) if read]
-        while todo:
-            name = todo.pop()
-            maker = self.made_by(name)
-            if name in found or name not in self.constant:
-                continue
-            if name in self.weights or (maker is not None and maker.op_type == "Constant"):
-                if self.type(name).dtype not in WIDE:
-                    found.add(name)
-            elif maker is not None and maker.op_type != "Shape":
-                todo += [read for read in _read(maker) if read]
-        return found
-
-    def weight_bytes(self, names: set[str], int8: bool) -> int:
-        """Bytes of constants: as the file has them, or as they would be in int8.
-
-        In int8 by the rule of ``npu.size``: 1 byte a weight of a matrix or kernel and 4 for the scale of each of its
-        rows; 4 bytes for everything with fewer dimensions.
-        """
-        total = 0
-        for name in names:
-            tensor = self.type(name)
-            if int8 and tensor.dtype in FLOATS:
-                total += tensor.size + 4 * self._rows(name) if len(tensor.shape or ()) > 1 else 4 * tensor.size
-            else:
-                total += tensor.bytes
-        return total
-
-    def body_bytes(self, node: onnx.NodeProto, int8: bool) -> int:
-        """Bytes of the constants that stand in the body of a function, as ``weight_bytes`` counts them."""
-        inside = self.inside(node)
-        names = set().union(*map(inside.used_weights, inside.nodes))
-        return inside.weight_bytes(names - set(self.weights), int8)
-
-    def _rows(self, name: str) -> int:
-        """Output channels of a matrix or kernel: where its node keeps them."""
-        shape = self.type(name).shape or (0,)
-        reader = self.read_by(name)[0]
-        if (reader.domain, reader.op_type) in self.functions:
-            inside = self.inside(reader)
-            return inside._rows(name) if inside.read_by(name) else shape[0]
-        if reader.op_type == "MatMul" or (reader.op_type == "Gemm" and not attribute(reader, "transB")):
-            return shape[-1]
-        return shape[1] if reader.op_type in (*GATES, "ConvTranspose") else shape[0]
-
-    # memory
-
-    def peak(self, int8: bool) -> tuple[int, int]:
-        """Most bytes of activations alive at once, in the order of the file, and the node that runs then.
-
-        A tensor lives from the node that writes it to the last one that reads it; inputs live from the start, outputs
-        to the end. Views, a ReLU right after its convolution and Q/DQ nodes inside int8 take nothing of their own.
-
-        Parameters
-        ----------
-        int8 : bool
-            Count a float tensor as 1 byte an element, as it would be once quantized.
-        """
-        one = self._buffers()
-        size: dict[str, int] = {}
-        life: dict[str, tuple[int, int]] = {}
-        for name, buffer in one.items():
-            tensor = self.type(name)
-            own = tensor.size if int8 and tensor.dtype in FLOATS else tensor.bytes
-            size[buffer] = min(size.get(buffer, own), own)
-            birth = self.producer.get(name, 0)
-            death = len(self.nodes) if name in self.outputs else max(self.readers.get(name, [birth]))
-            first, last = life.get(buffer, (birth, death))
-            life[buffer] = min(first, birth), max(last, death)
-        change = [0] * (len(self.nodes) + 2)
-        for buffer, (first, last) in life.items():
-            change[first] += size[buffer]
-            change[last + 1] -= size[buffer]
-        alive = np.cumsum(change)[: len(self.nodes)]
-        at = int(alive.argmax())
-        return int(alive[at]), at
-
-    def _buffers(self) -> dict[str, str]:
-        """For every tensor that is not constant the name of the piece of memory that it is in."""
-        names = [*self.inputs, *(made for node in self.nodes for made in node.output if made)]
-        one = {name: name for name in names if name not in self.constant}
-
-        def root(name: str) -> str:
-            while one[name] != name:
-                name = one[name]
-            return name
-
-        for node in self.nodes:
-            if not node.input or node.input[0] not in one or self.gone(node):
-                continue
-            quantizer = node.op_type in ("QuantizeLinear", "DequantizeLinear")
-            if (quantizer and self.border(node) == "inside") or node.op_type in VIEWS or self._on_the_spot(node):
-                one[root(node.output[0])] = root(node.input[0])
-        return {name: root(name) for name in one}
+    def _as_weight(self, name: str) -> TensorProto:
+        """A constant as an initializer; one that other constants give has its type and shape, and no numbers."""
+        if name in self.weights:
+            return self.weights[name]
+        known = self.value(name)
+        if known is not None:
+            return numpy_helper.from_array(known, name)
+        tensor = TensorProto(name=name, data_type=self.type(name).dtype, dims=self._shape(name))
+        tensor.data_location = TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value="computed")
+        return tensor
 
 
 def _type(value: onnx.TypeProto) -> Tensor:

@@ -68,6 +68,8 @@ class Rule:
         Limits or conditions, in a sentence or two; empty where the sources state none.
     sources : tuple of str
         Keys of ``SOURCES``.
+    seen : str
+        The sentence of the constraints that tells what one of these sources saw happen against the row; often empty.
     """
 
     target: str
@@ -75,16 +77,17 @@ class Rule:
     where: str
     constraints: str
     sources: tuple[str, ...]
+    seen: str = ""
 
 
 # --------------------------------------------------------------------------------------------------------------------
-# the tables: (operators that share the row, where, constraints, source letters)
+# the tables: (operators that share the row, where, constraints, source letters, and what was seen against the row)
 #
 # Gemm and MatMul are listed as "hw" by the sources with a condition on the second operand. That condition decides
 # between a convolution network and attention, so they stand here as "conditional". Softmax likewise: on the CPU
 # unless a flag is given.
 
-_Row = tuple[str, str, str, str]
+_Row = tuple[str, str, str, str] | tuple[str, str, str, str, str]
 
 _STM32N6: tuple[_Row, ...] = (
     # convolutions and matrix products
@@ -127,8 +130,8 @@ _STM32N6: tuple[_Row, ...] = (
     ("Softplus|Softsign", "sw", "In float; no exception known for Softplus.", "EL"),
     # arithmetic with two operands
     ("Add", "hw", "One operand may be broadcast (scalar, channel, H, W or HW). Best up to 512 elements.", "ABE"),
-    ("Sub", "hw", "As Add. A constant minus a tensor was seen on the CPU; rewritten with Neg it gave a wrong constant.",
-     "AEH"),
+    ("Sub", "hw", "As Add.", "AEH",
+     "A constant minus a tensor was seen on the CPU; rewritten with Neg it gave a wrong constant."),
     ("Mul", "hw", "As Add.", "ABE"),
     ("Div", "conditional", "If the second operand is a constant; else an integer routine on the CPU.", "E"),
     ("Max|Min", "hw", "", "A"),
@@ -141,7 +144,7 @@ _STM32N6: tuple[_Row, ...] = (
      "the window. Feature width x channels above 2048 is split into columns. One or two dimensions.", "AB"),
     ("MaxPool", "hw", "As AveragePool.", "AB"),
     ("GlobalAveragePool", "hw",
-     "As AveragePool: keep the map before it at 3x3 or so. One of 50x11 was seen to fall to the CPU, in float.", "AB"),
+     "As AveragePool: keep the map before it at 3x3 or so.", "AB", "One of 50x11 was seen on the CPU, in float."),
     ("GlobalMaxPool", "hw", "As AveragePool.", "A"),
     ("AdaptiveAvgPool2d(1)", "hw", "Exported as GlobalAveragePool, same limits.", "A"),
     ("ReduceMean", "conditional",
@@ -229,8 +232,8 @@ _MAX78000: tuple[_Row, ...] = (
 def _expand(target: str, rows: Iterable[_Row]) -> tuple[Rule, ...]:
     """Turn each row into one rule for each operator that shares it."""
     return tuple(
-        Rule(target, op, where, constraints, tuple(letters))
-        for ops, where, constraints, letters in rows
+        Rule(target, op, where, " ".join([constraints, *seen]), tuple(letters), *seen)
+        for ops, where, constraints, letters, *seen in rows
         for op in ops.split("|")
     )
 
@@ -238,6 +241,34 @@ def _expand(target: str, rows: Iterable[_Row]) -> tuple[Rule, ...]:
 _RULES: dict[str, dict[str, Rule]] = {
     target: {rule.op: rule for rule in _expand(target, rows)}
     for target, rows in zip(TARGETS, (_STM32N6, _ETHOS_U55, _MAX78000), strict=True)
+}
+
+#: The numbers in the sentences above, for a program, by target and row; a test finds each in its row, whose sources are
+#: theirs. A window, stride or size is the largest that the sentence allows.
+LIMITS: dict[str, dict[str, dict[str, int]]] = {
+    "stm32n6": {
+        "Conv": {"height": 3, "width": 6, "strided width": 12, "width x channels": 2048, "cheap padding": 2},
+        "AveragePool": {"window": 3, "stride": 15, "padding": 7, "width x channels": 2048},
+        "Reshape": {"dimensions": 4},
+    },
+    "ethos-u55": {
+        "*": {"dimensions": 4, "size": 65535, "batch": 1},
+        "CONV_2D": {"stride": 4, "height": 64, "area": 4096},
+        "DEPTHWISE_CONV_2D": {"stride": 3, "height": 64, "area": 4096, "channels": 1},
+        "FULLY_CONNECTED": {"dimensions": 2},
+        "AVERAGE_POOL_2D": {"stride": 3, "padded side": 8, "height": 256, "area": 65536},
+        "MAX_POOL_2D": {"stride": 3, "height": 256, "area": 65536},
+        "MEAN": {"area": 65536, "kept area": 4096},
+    },
+    "max78000": {
+        "Conv2d": {"padding": 2, "stride": 1, "dilation": 1, "channels": 1024},
+        "Conv1d": {"kernel": 9, "padding": 2, "stride": 1, "dilated kernel": 3, "dilation": 1023},
+        "ConvTranspose2d": {"kernel": 3, "stride": 2, "padding": 2, "output padding": 1},
+        "MaxPool": {"window": 16},
+        "AvgPool": {"window": 16},
+        "Linear": {"channels": 1024},
+        "Add": {"inputs": 16},
+    },
 }
 
 #: One idea, three names. A target is left out where its sources have no word for the idea.
@@ -263,20 +294,22 @@ IDEAS: dict[str, dict[str, str]] = {
     "loop": {"stm32n6": "Loop"},
 }  # fmt: skip
 
-#: ONNX operators in the words of the other targets, where a name alone decides; ``check`` looks at shapes for the rest.
+#: ONNX operators in the words of the other targets, where a name alone decides; ``rules`` looks at shapes for the rest.
 ONNX_NAMES: dict[str, dict[str, str]] = {
     "ethos-u55": {
         "ConvTranspose": "TRANSPOSE_CONV", "AveragePool": "AVERAGE_POOL_2D", "MaxPool": "MAX_POOL_2D",
-        "GlobalAveragePool": "MEAN", "ReduceMean": "MEAN", "Add": "ADD", "Sub": "SUB", "Mul": "MUL", "Min": "MINIMUM",
-        "Max": "MAXIMUM", "Softmax": "SOFTMAX", "Sigmoid": "LOGISTIC", "Tanh": "TANH", "HardSwish": "HARD_SWISH",
+        "GlobalMaxPool": "MAX_POOL_2D", "GlobalAveragePool": "MEAN", "ReduceMean": "MEAN", "Add": "ADD", "Sub": "SUB",
+        "Mul": "MUL", "Min": "MINIMUM", "Max": "MAXIMUM",
+        "Softmax": "SOFTMAX", "Sigmoid": "LOGISTIC", "Tanh": "TANH", "HardSwish": "HARD_SWISH",
         "Relu": "RELU", "LeakyRelu": "LEAKY_RELU", "PRelu": "PRELU", "Abs": "ABS", "Concat": "CONCATENATION",
         "Pad": "PAD", "Reshape": "RESHAPE", "Flatten": "RESHAPE", "Squeeze": "SQUEEZE", "Unsqueeze": "EXPAND_DIMS",
         "Slice": "STRIDED_SLICE", "Split": "SPLIT_V", "Gather": "GATHER", "Exp": "EXP", "Transpose": "TRANSPOSE",
         "LSTM": "LSTM",
     },
     "max78000": {
-        "MaxPool": "MaxPool", "AveragePool": "AvgPool", "Relu": "Relu", "Abs": "Abs", "Add": "Add", "Sub": "Sub",
-        "BitwiseOr": "Or", "BitwiseXor": "Xor", "Softmax": "Softmax", "Sigmoid": "Sigmoid", "Tanh": "Tanh",
+        "MaxPool": "MaxPool", "AveragePool": "AvgPool", "GlobalMaxPool": "MaxPool", "GlobalAveragePool": "AvgPool",
+        "Relu": "Relu", "Abs": "Abs", "Add": "Add", "Sum": "Add", "Sub": "Sub", "BitwiseOr": "Or", "BitwiseXor": "Xor",
+        "Softmax": "Softmax", "Sigmoid": "Sigmoid", "Tanh": "Tanh",
         "HardSwish": "HardSwish", "Mul": "Mul", "Gather": "Gather", "LayerNormalization": "LayerNorm", "LSTM": "LSTM",
     },
 }  # fmt: skip
@@ -407,6 +440,11 @@ class Chip:
         """Sum of the on-chip memories in KiB."""
         return sum(memory.kib for memory in self.memories if memory.on_chip)
 
+    @property
+    def flash_kib(self) -> int:
+        """Size of the board's flash in KiB; 0 where no source was reached."""
+        return sum(memory.kib for memory in self.memories if memory.name == "octo flash")
+
 
 _PAPER = "the µVLM paper (CVPR 2026)"
 _ST_PROJECT = "ST's getting-started project for the N6, v2.0.0"
@@ -430,6 +468,8 @@ CHIPS: dict[str, Chip] = {
             "flash_reported_high": Fact(450, "MB/s", _REPORT),
             "conv_reported_low": Fact(70, "GOPS", _REPORT + " (dense convolutions, all on chip)"),
             "conv_reported_high": Fact(164, "GOPS", _REPORT + " (dense convolutions, all on chip)"),
+            "energy_reported_low": Fact(5.0, "nJ", _REPORT + " (a multiply-add on chip, above idle; energy.py: pJ)"),
+            "energy_reported_high": Fact(7.2, "nJ", _REPORT + " (a multiply-add on chip, above idle; energy.py: pJ)"),
         },
         (
             Memory("AXISRAM1", 1024, "CPU", True),

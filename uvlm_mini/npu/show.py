@@ -250,7 +250,6 @@ def budget(parameters_m: float, bits: int, flash_mb_s: float) -> Budget:
     if min(parameters_m, bits, flash_mb_s) <= 0:
         raise ValueError(f"Parameters, bits and bandwidth must be positive: got {parameters_m}, {bits}, {flash_mb_s}.")
     chip = CHIPS["stm32n657"]
-    flash_kib = next(memory.kib for memory in chip.memories if memory.name == "octo flash")
     weight_mb = parameters_m * bits / 8
     fits_sram = weight_mb * 1e6 <= chip.sram_kib * 1024
     step_ms = 0.0 if fits_sram else 1000 * weight_mb / flash_mb_s
@@ -258,7 +257,7 @@ def budget(parameters_m: float, bits: int, flash_mb_s: float) -> Budget:
         weight_mb=weight_mb,
         fits_sram=fits_sram,
         fits_budget=weight_mb < BUDGET_MB,
-        fits_flash=weight_mb * 1e6 <= flash_kib * 1024,
+        fits_flash=weight_mb * 1e6 <= chip.flash_kib * 1024,
         step_ms=step_ms,
         steps_per_s=1000 / step_ms if step_ms else float("inf"),
     )

@@ -15,12 +15,13 @@ scale a tensor; int32 biases. SelectiveScan and LayerNorm stay in float here, an
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -280,12 +281,13 @@ def _finite(graph: Any, inputs: list[Inputs]) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The quantizer advises a pre-processing, which would take our functions apart: it is not wanted."""
+    """Without what the quantizer prints, nor its advice of a pre-processing, which would take our functions apart."""
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)
     try:
-        yield
+        with redirect_stdout(io.StringIO()):
+            yield
     finally:
         root.setLevel(level)
 

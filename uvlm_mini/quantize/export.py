@@ -13,10 +13,11 @@ PyTorch's exporter writes both graphs from the model itself. Three parts are exc
 
 - GRN becomes primitive operators, so that encoder.onnx is of the standard domain alone.
 - LayerNorm and the recurrence of the SSM become one node each of the domain uvlm.mini, for which the NPU has no
-  operator and chapter 9 a kernel. They are ONNX functions: the file says in standard operators what they compute, and
-  any runtime that knows functions runs it, in float.
+  operator. They are ONNX functions: the file says in standard operators what they compute, and any runtime that knows
+  functions runs it, in float.
 
-The step's matrices stay nodes of their own (Gemm): they are what quantization is about. Chapter 8 uses these files.
+The step's matrices stay nodes of their own (Gemm): they are what quantization is about. decoder_step.onnx also
+holds the words and the longest caption, so that the pair can be run without the checkpoint. Quantization is chapter 8.
 """
 
 from __future__ import annotations
@@ -25,8 +26,6 @@ import copy
 import json
 import os
 import warnings
-from collections.abc import Iterable, Iterator
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,18 +37,23 @@ from torch.nn import functional as F
 from ..decoder import AttSSM, Context, State
 from ..encoder import GRN
 from ..model import UVLM
+from ..npu import reader
+from ..npu.reader import LIMIT, OPSETS, STANDARD, need
 from ..reparam import fuse
 from ..ssm import SelectiveSSM
 
 if TYPE_CHECKING:
-    from onnx import FunctionProto, ModelProto, NodeProto
+    from onnx import FunctionProto, ModelProto
+
+__all__ = [
+    "DOMAIN", "ENCODER", "LIMIT", "OPSET", "OPSETS", "STANDARD", "STEP", "check", "encoder_graph", "export",
+    "functions", "load", "step_graph", "word_vectors",
+]  # fmt: skip
 
 DOMAIN = "uvlm.mini"  # of our functions
-STANDARD = ("", "ai.onnx")  # two names of ONNX's own
-OPSET = 18  # what PyTorch's exporter writes without converting; ST's tool reads 7 to 20
-OPSETS = range(7, 21)
-LIMIT = 2**31 - 1  # bytes that a protobuf file can have
+OPSET = 18  # what PyTorch's exporter writes without converting; one of OPSETS, which ST's tool reads
 ENCODER, STEP = "encoder.onnx", "decoder_step.onnx"
+ADVICE = reader.Advice("make one with `uvlm export`", "write it again with `uvlm export`", "use a smaller model")
 
 # In ONNX's own text form. dt is the step size before softplus, A the negative decay rates; see ssm.py.
 FUNCTIONS = (
@@ -242,13 +246,12 @@ def step_graph(model: UVLM) -> ModelProto:
     context = Context(*(torch.zeros(part.shape) for part in context))  # no inference tensors in an export
     example = (torch.zeros(1, config.hidden), *context, *decoder.start(context))
     graph = _export(_Step(decoder), example, ["word", *Context._fields, *State._fields], ["logits", "h_next", "y_next"])
-    from onnx import helper  # _export has seen to it that it is there
-
     graph.functions.extend(functions())
     own = [node for node in graph.graph.node if node.domain == DOMAIN]
     for node, name in zip(own, ("norm", "scan", "norm_out"), strict=True):  # the order in which they run
         node.name = name
-    helper.set_model_props(graph, {"words": json.dumps(model.vocabulary.words), "longest": str(model.config.longest)})
+    graph.metadata_props.add(key="words", value=json.dumps(model.vocabulary.words, ensure_ascii=False))
+    graph.metadata_props.add(key="longest", value=str(model.config.longest))
     return graph
 
 
@@ -260,7 +263,7 @@ def functions() -> list[FunctionProto]:
 
 
 def export(model: UVLM, folder: str | Path) -> tuple[Path, Path]:
-    """Write encoder.onnx and decoder_step.onnx; older files survive a failure.
+    """Write encoder.onnx and decoder_step.onnx, both or neither: an older pair survives a failure.
 
     Parameters
     ----------
@@ -276,10 +279,8 @@ def export(model: UVLM, folder: str | Path) -> tuple[Path, Path]:
     ModuleNotFoundError : without onnx and onnxscript, the extra "quantize".
     ValueError : a file would have more than 2 GB.
     OSError : the folder cannot be written.
-
-    Used in chapter 8.
     """
-    _need("onnx", "onnxscript")
+    need("onnx", "onnxscript")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     graphs = {folder / ENCODER: encoder_graph(model), folder / STEP: step_graph(model)}
@@ -289,12 +290,29 @@ def export(model: UVLM, folder: str | Path) -> tuple[Path, Path]:
     try:
         for path, graph in graphs.items():
             parts[path].write_bytes(graph.SerializeToString(deterministic=True))
-        for path, part in parts.items():  # only when both are whole: the two belong together
-            os.replace(part, path)
+        _exchange(parts[folder / ENCODER], folder / ENCODER, parts[folder / STEP], folder / STEP)
     finally:
         for part in parts.values():
             part.unlink(missing_ok=True)
     return folder / ENCODER, folder / STEP
+
+
+def _exchange(new: Path, path: Path, other_new: Path, other: Path) -> None:
+    """Put two whole files in their places; if the second cannot be, the first is what it was before."""
+    kept = path.with_name(path.name + ".old")
+    there = path.exists()
+    if there:
+        os.replace(path, kept)
+    try:
+        os.replace(new, path)
+        os.replace(other_new, other)
+    except BaseException:
+        if there:
+            os.replace(kept, path)
+        else:
+            path.unlink(missing_ok=True)
+        raise
+    kept.unlink(missing_ok=True)
 
 
 def load(path: str | Path) -> ModelProto:
@@ -311,49 +329,33 @@ def load(path: str | Path) -> ModelProto:
     FileNotFoundError : no such file.
     ValueError : a file that is not so, in one sentence.
     """
-    _need("onnx")
-    import onnx
-    from google.protobuf.message import DecodeError
-
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no ONNX file {path}; make one with `uvlm export`.")
-    if path.stat().st_size > LIMIT:
-        raise ValueError(_too_large(path, path.stat().st_size))
-    try:
-        model = onnx.load_model_from_string(path.read_bytes())
-    except DecodeError:
-        raise ValueError(f"{path} is truncated or no ONNX file; write it again with `uvlm export`.") from None
+    model = reader.load(path, ADVICE)
     check(model, path)
     return model
 
 
 def check(model: ModelProto, name: str | Path) -> None:
     """Raise ValueError, in one sentence, if a model is not as `load` wants it; `name` is what the sentence calls it."""
+    need("onnx")
     import onnx
 
     size = model.ByteSize()
     if size > LIMIT:
-        raise ValueError(_too_large(name, size))
-    if not model.graph.node:
-        raise ValueError(
-            f"{name} is truncated or no ONNX file: it has no operators; write it again with `uvlm export`."
-        )
-    if any(part.external_data for part in model.graph.initializer):
+        raise ValueError(reader.too_large(name, size, ADVICE))
+    reader.whole(model, name, ADVICE)
+    if any(part.data_location == onnx.TensorProto.EXTERNAL for part in model.graph.initializer):
         raise ValueError(f"{name} keeps weights in another file; save it with all of them inside.")
-    opset = max((part.version for part in model.opset_import if part.domain in STANDARD), default=0)
+    opset = reader.opset(model)
     if opset not in OPSETS:
         raise ValueError(f"{name} has opset {opset}, not {OPSETS[0]} to {OPSETS[-1]}; export it again with {OPSET}.")
-    own = {f.name for f in model.functions if f.domain == DOMAIN}
-    for node in _nodes(model.graph.node, *(f.node for f in model.functions)):
-        if node.domain not in STANDARD and not (node.domain == DOMAIN and node.op_type in own):
-            raise ValueError(
-                f"{name} has an operator {node.domain}::{node.op_type}, which is neither ONNX's own nor a function "
-                f"that the file defines in {DOMAIN}; export the model with `uvlm export`."
-            )
+    own = [function for function in model.functions if function.domain == DOMAIN]
+    for node in reader.foreign(model, own, STANDARD):
+        raise ValueError(
+            f"{name} has an operator {node.domain}::{node.op_type}, which is neither ONNX's own nor a function "
+            f"that the file defines in {DOMAIN}; export the model with `uvlm export`."
+        )
     for value in (*model.graph.input, *model.graph.output):
-        dims = value.type.tensor_type.shape.dim
-        sides = [d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in dims]
+        sides = reader.sides(value) or []
         if not all(isinstance(side, int) and side > 0 for side in sides):
             raise ValueError(
                 f"{name} leaves the shape of {value.name} open, ({', '.join(map(str, sides))}); export it with "
@@ -367,31 +369,7 @@ def check(model: ModelProto, name: str | Path) -> None:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         why = " ".join(str(error).split())[:200]
-        raise ValueError(
-            f"{name} is truncated or no valid ONNX file ({why}); write it again with `uvlm export`."
-        ) from None
-
-
-def _nodes(*lists: Iterable[NodeProto]) -> Iterator[NodeProto]:
-    """Every node, those of graphs inside of nodes too."""
-    for node in chain(*lists):
-        yield node
-        for attribute in node.attribute:
-            yield from _nodes(attribute.g.node, *(graph.node for graph in attribute.graphs))
-
-
-def _too_large(name: str | Path, size: int) -> str:
-    return f"{name} has {size:,} bytes, more than the {LIMIT:,} of an ONNX file; use a smaller model."
-
-
-def _need(*packages: str) -> None:
-    for name in packages:
-        try:
-            __import__(name)
-        except ModuleNotFoundError:
-            raise ModuleNotFoundError(
-                f"{name} is not installed, and ONNX files need it; install uvlm_mini[quantize].", name=name
-            ) from None
+        raise ValueError(f"{name} is truncated or no valid ONNX file ({why}); {ADVICE.broken}.") from None
 
 
 def _deployed(model: UVLM) -> UVLM:
@@ -403,7 +381,7 @@ def _deployed(model: UVLM) -> UVLM:
 
 def _export(part: nn.Module, example: tuple[Tensor, ...], inputs: list[str], outputs: list[str]) -> ModelProto:
     """The graph of a module, by PyTorch's exporter, without the notes on where in our source every node comes from."""
-    _need("onnx", "onnxscript")
+    need("onnx", "onnxscript")
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore", FutureWarning)  # of the exporter about itself
         program = torch.onnx.export(
