@@ -226,7 +226,10 @@ def _integers(graph: Graph) -> list[str]:
         dtype = graph.type(node.input[0] if node.op_type == "DequantizeLinear" else node.output[0]).dtype
         if dtype != onnx.TensorProto.INT8 and not (weights and dtype == onnx.TensorProto.INT32):  # biases are int32
             kind.append(number)
-        zero = graph.value(node.input[2]) if weights and len(node.input) > 2 else None
+        # Reports say so of kernels and matrices; a constant that is added or multiplied is an activation to the tool.
+        readers = {reader.op_type for name in node.output for reader in graph.read_by(name)}
+        multiplies = bool(readers & {"Conv", "ConvTranspose", "Gemm", "MatMul"})
+        zero = graph.value(node.input[2]) if weights and multiplies and len(node.input) > 2 else None
         if zero is not None and zero.any():
             shifted.append(number)
     said = [f"{_named(kind)}: quantized to another type than int8; reports name signed int8."] if kind else []

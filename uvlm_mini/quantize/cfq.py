@@ -10,7 +10,9 @@ outputs or from the float one's, and `shared`, whether both sides of the interfa
 so that nothing is rounded between them. The step's own interface, y_next handed to itself as y, always shares them.
 
 Quantization is onnxruntime's own: int8 weights, symmetric, a scale an output channel; int8 activations, asymmetric, a
-scale a tensor; int32 biases. SelectiveScan and LayerNorm stay in float here, and in int16 in `integer`. Chapter 8.
+scale a tensor; int32 biases. What the NPU has no operator for stays in float between its int8 neighbours, as one unit,
+and is integer arithmetic in `integer`: SelectiveScan and LayerNorm, which are one node each, and GRN, which is ten.
+Squares in eight bits would cost GRN most of its signal (`norms`, below, and chapter 8).
 """
 
 from __future__ import annotations
@@ -43,6 +45,9 @@ METHODS = ("minmax", "percentile", "entropy")
 # What quantize_static leaves float by itself, and what stands before it would be float, too.
 MORE = ("HardSwish", "ReduceMean", "ReduceMax", "Sub", "Sqrt", "Div")
 
+# What follows the square in PrimitiveGRN of export.py: strength, its mean over channels, share, gamma, one, x, beta.
+GRN = ("ReduceMean", "Sqrt", "ReduceMean", "Add", "Div", "Mul", "Add", "Mul", "Add")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -52,6 +57,8 @@ class Settings:
     shared : whether the decoder's inputs have the scale and zero point of the encoder's outputs.
     per_channel : a scale for each output channel of a weight, or one for all.
     method : how a range is taken from what was seen: "minmax", "percentile" (99.999 % of it) or "entropy".
+    norms : "float", or "int8" to quantize the operators that GRN is made of one by one, as a tool does that does not
+        know GRN.
     activations : "static", with scales from calibration; "dynamic", with scales made anew in every run from what
         passes by; or "float": only weights are int8.
     """
@@ -60,6 +67,7 @@ class Settings:
     shared: bool = True
     per_channel: bool = True
     method: str = "minmax"
+    norms: str = "float"
     activations: str = "static"
 
 
@@ -70,6 +78,7 @@ MODES = {
     "scales alone": replace(CFQ, features="float"),
     "independent": replace(CFQ, features="float", shared=False),
     "per tensor": replace(CFQ, per_channel=False),
+    "GRN in int8": replace(CFQ, norms="int8"),
     "dynamic": replace(CFQ, activations="dynamic"),
     "weights": replace(CFQ, activations="float"),
 }
@@ -211,9 +220,9 @@ def quantized(
 
     Parameters
     ----------
-    graph : every node is quantized but those of the domain uvlm.mini, which stay whole.
+    graph : every node is quantized but those of the domain uvlm.mini and, with `norms` float, those of GRN.
     inputs : what to calibrate on.
-    settings : `per_channel`, `method` and `activations` are read.
+    settings : all but `features` and `shared` are read.
     fixed : scale and zero point that a tensor must have.
     ranges : smallest and largest value of a tensor, in place of what calibration finds.
 
@@ -254,6 +263,7 @@ def quantized(
             QuantFormat.QDQ,
             # Once more by name: a list of our own is the only way to add to what it quantizes by itself.
             op_types_to_quantize=[*{*QDQRegistry, *QLinearOpsRegistry, *MORE}],
+            nodes_to_exclude=grn_nodes(graph) if settings.norms == "float" else [],
             per_channel=settings.per_channel,
             activation_type=QuantType.QInt8,
             weight_type=QuantType.QInt8,
@@ -264,6 +274,21 @@ def quantized(
             },
         )
         return onnx.load(str(path))
+
+
+def grn_nodes(graph: Any) -> list[str]:
+    """Names of the nodes that each GRN of a float graph is made of, from the square of x to the last addition."""
+    readers: dict[str, list[Any]] = {}
+    for node in graph.graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    names = []
+    for node in graph.graph.node:
+        chain = [node] if node.op_type == "Mul" and node.input[0] == node.input[1] else []
+        for kind in GRN if chain else ():
+            chain += [reader for reader in readers.get(chain[-1].output[0], []) if reader.op_type == kind][:1]
+        names += [part.name for part in chain] if len(chain) == len(GRN) + 1 else []
+    return names
 
 
 def _finite(graph: Any, inputs: list[Inputs]) -> None:
