@@ -20,6 +20,9 @@ from uvlm_mini.paths import data_path, result
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))
 EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
 OURS = canonicalize_name(PROJECT["project"]["name"])
+# Extras for an environment of their own, whose packages cannot live beside the pinned ones; they pin what they need.
+APART = {"npu"}
+TOGETHER = sorted(set(EXTRAS) - APART)
 
 
 def lines(name: str) -> list[str]:
@@ -29,8 +32,8 @@ def lines(name: str) -> list[str]:
 
 
 def requirements() -> list[Requirement]:
-    """Return everything that pyproject.toml names, our own extras left out."""
-    named = [*PROJECT["project"]["dependencies"], *(line for extra in EXTRAS.values() for line in extra)]
+    """Return everything that pyproject.toml names, our own extras and those apart left out."""
+    named = [*PROJECT["project"]["dependencies"], *(line for extra in TOGETHER for line in EXTRAS[extra])]
     return [req for req in map(Requirement, named) if canonicalize_name(req.name) != OURS]
 
 
@@ -83,20 +86,29 @@ def test_constraints_pin_everything_that_is_pulled_in() -> None:
 
 
 def test_conda_environment_agrees() -> None:
-    """environment.yml allows the same Pythons and installs every extra at the pinned versions."""
+    """environment.yml allows the same Pythons and installs every extra but those apart, at the pinned versions."""
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf8"))
     conda = {item for item in environment["dependencies"] if isinstance(item, str)}
     pip = next(item["pip"] for item in environment["dependencies"] if isinstance(item, dict))
     assert f"python{PROJECT['project']['requires-python']},<3.14" in conda
     assert "pip" in conda
-    assert set(pip) == {"-c constraints.txt", f"-e .[{','.join(sorted(EXTRAS))}]"}
+    assert set(pip) == {"-c constraints.txt", f"-e .[{','.join(TOGETHER)}]"}
 
 
 def test_makefile_and_workflow_install_every_extra() -> None:
-    """No extra is forgotten in a place that installs all of them."""
-    listed = ",".join(sorted(EXTRAS))
+    """No extra is forgotten in a place that installs all of them, but those apart."""
+    assert set(EXTRAS) > APART
+    listed = ",".join(TOGETHER)
     assert f"EXTRAS := {listed}\n" in (ROOT / "Makefile").read_text(encoding="utf8")
     assert f'".[{listed}]"' in (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf8")
+
+
+def test_extras_apart_pin_what_constraints_do_not() -> None:
+    """Their own packages have exact versions; the others are pinned with the rest, or not at all."""
+    pins = constraints()
+    for req in (Requirement(line) for extra in APART for line in EXTRAS[extra]):
+        name = canonicalize_name(req.name)
+        assert name in {OURS, *pins} or [spec.operator for spec in req.specifier] == ["=="], req
 
 
 def test_apt_list_is_a_list_of_packages() -> None:

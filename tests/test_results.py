@@ -19,6 +19,7 @@ from benchmarks import (
     encoder_peers,
     encoder_speed,
     gcdm_readings,
+    integer,
     latency,
     long_run,
     modulation_cost,
@@ -138,6 +139,11 @@ def test_paper_cost() -> None:
         assert made["rows"][name]["hours"]["whole"] == [round(h, 2) for h in paper_cost.hours(again["whole"])]
     page = (record.ROOT / paper_cost.PAGE).read_text(encoding="utf-8")
     assert page == paper_cost.page(page, made["rows"])
+
+
+def test_integer() -> None:
+    """The integer captioner still says of the first test pictures what onnxruntime's pair says, scores and all."""
+    agree(result("integer"), f"first {integer.SMALL} of test", integer.small())
 
 
 def test_latency() -> None:

@@ -200,9 +200,16 @@ def _parser() -> argparse.ArgumentParser:
     _data_arguments(p)
 
     p = command("check", _verdict, "quantize", "Say where each node of an ONNX file runs on a µNPU, and what fits.")
-    p.add_argument("model", metavar="ONNX", help="file with fixed input shapes")
+    p.add_argument("model", nargs="?", metavar="ONNX", help="file with fixed input shapes")
     p.add_argument("--target", default="stm32n6", help="stm32n6, ethos-u55 or max78000 (default stm32n6)")
     p.add_argument("--int8", action="store_true", help="refuse a file that is not quantized")
+    p.add_argument(
+        "--compile",
+        action="store_true",
+        help="with --target ethos-u55 and without a file: compile the captioner and what it is compared with by Arm's "
+        "Vela, and show what that says (minutes; needs the extra npu)",
+    )
+    p.add_argument("--weights", help="with --compile: checkpoint to use instead of the shipped one")
 
     p = command("scenes", _scenes, "run", "Write the embedded data set as PNG files and a JSON in Karpathy's format.")
     p.add_argument("out", help="folder to write into")
@@ -502,9 +509,35 @@ def _quantize(arguments: argparse.Namespace) -> int:
 
 
 def _verdict(arguments: argparse.Namespace) -> int:
+    if arguments.compile:
+        return _compiled(arguments)
+    if arguments.model is None:
+        raise ValueError("There is no file to check; give an ONNX file, or --target ethos-u55 --compile.")
+    if arguments.weights:
+        raise ValueError("--weights is for --compile; an ONNX file has its own.")
     from .npu.check import check, table
 
     print(table(check(arguments.model, arguments.target, arguments.int8)))
+    return 0
+
+
+def _compiled(arguments: argparse.Namespace) -> int:
+    """The vendor's compiler's verdict."""
+    if arguments.target != "ethos-u55":
+        raise ValueError(
+            f"--compile asks Arm's compiler, which is for ethos-u55 and not for {arguments.target}; add --target "
+            "ethos-u55, or leave --compile out."
+        )
+    if arguments.model or arguments.int8:
+        raise ValueError(
+            "--compile takes the captioner from its weights and quantizes it itself; leave the ONNX file and --int8 "
+            "out, and name other weights with --weights."
+        )
+    arguments.extra = "npu"
+    from .npu import suite, vela
+
+    rows = suite.run(_load(arguments.weights), tell=lambda name: print(f"Compiling {name}.", file=sys.stderr))
+    print(vela.table(rows))
     return 0
 
 

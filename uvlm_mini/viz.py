@@ -332,7 +332,7 @@ def training(runs: Mapping[str, Log]) -> Figure:
             if axis.lines:
                 axis.legend(frameon=False, fontsize=9)
     for axis in axes[:, 0]:
-        axis.set_ylim(bottom=0)  # the runs share it, so it is set when all are drawn
+        axis.set_ylim(0, 1.05 * axis.get_ylim()[1])  # the runs share it, so it is set when all are drawn
     axes[0, 0].set_ylabel("loss")
     axes[1, 0].set_ylabel("CIDEr")
     return fig
