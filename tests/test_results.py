@@ -10,6 +10,7 @@ import pytest
 from benchmarks import (
     captions,
     card,
+    cfq,
     core_cost,
     dataset,
     decoder_ablation,
@@ -72,6 +73,24 @@ def test_stages() -> None:
     agree(made, f"first {stages.SMALL} of test", stages.small())
     last, all_ = made["rows"]["scst"]["test"], result("shipped")["rows"]["test"]
     assert {k: v for k, v in last.items() if k != "words a caption"} == {k: v for k, v in all_.items() if k != "alarms"}
+
+
+@pytest.mark.slow
+def test_cfq() -> None:
+    """CFQ on a few calibration pictures still scores the same on the first test pictures."""
+    agree(result("cfq"), "first 40 of test", cfq.small())
+
+
+def test_cfq_costs_what_it_may() -> None:
+    """At most 1 % of CIDEr and half a point of truth against float, and not less than independent beyond the spread."""
+    rows = result("cfq")["rows"]
+    ours, real, apart = rows["cfq"], rows["float"], rows["independent"]
+    assert min(ours["CIDEr"]["runs"]) > 0.99 * real["CIDEr"]
+    assert ours["right"]["mean"] > real["right"] - 0.005
+    assert ours["CIDEr"]["mean"] > apart["CIDEr"]["mean"] - max(ours["CIDEr"]["spread"], apart["CIDEr"]["spread"])
+    whole = rows["whole test split"]
+    assert whole["cfq"]["CIDEr"] > 0.99 * whole["float"]["CIDEr"]
+    assert whole["cfq"]["right"] > whole["float"]["right"] - 0.005
 
 
 def test_encoder_ablation() -> None:

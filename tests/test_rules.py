@@ -335,6 +335,22 @@ def test_types_and_scales_of_a_quantized_file(built: onnx.ModelProto, where: str
     assert node.where == where and (why in node.why if why else not node.why), node
 
 
+@pytest.mark.parametrize(("target", "known", "unknown"), [
+    ("stm32n6", "hw", "unknown"), ("ethos-u55", "hw", "unknown"), ("max78000", "unknown", "unknown")])  # fmt: skip
+def test_int8_to_int8(target: str, known: str, unknown: str) -> None:
+    """Rescaling has a row on two targets; of a tensor that nobody can size nothing is said."""
+    constants = [numpy_helper.from_array(np.float32(0.1), "s"), numpy_helper.from_array(np.int8(0), "z")]
+    for before, expected in (("Relu", known), ("Nope", unknown)):
+        nodes = [
+            helper.make_node(before, ["a"], ["t"]),
+            *(helper.make_node(op, [x, "s", "z"], [y]) for op, x, y in (
+                ("QuantizeLinear", "t", "q"), ("DequantizeLinear", "q", "d"), ("QuantizeLinear", "d", "r"),
+                ("DequantizeLinear", "r", "e"))),
+            helper.make_node("Sigmoid", ["e"], ["y"]),
+        ]  # fmt: skip
+        assert check(model(nodes, {"a": (1, 8)}, constants), target).nodes[3].where == expected
+
+
 def test_one_scale_a_channel_is_not_for_every_operator() -> None:
     """Vela 3.6.1 takes scales by channel in convolutions, not in FULLY_CONNECTED."""
     for size, where in ((1, "hw"), (3, "software")):

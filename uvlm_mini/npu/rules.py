@@ -5,6 +5,7 @@ from __future__ import annotations
 from uvlm_mini.npu.ethos_u55 import ethos_u55
 from uvlm_mini.npu.graph import Graph, OpenShape, onnx
 from uvlm_mini.npu.max78000 import max78000
+from uvlm_mini.npu.operators import lookup
 from uvlm_mini.npu.reader import STANDARD
 from uvlm_mini.npu.rows import NPU, Found
 from uvlm_mini.npu.stm32n6 import stm32n6
@@ -68,4 +69,9 @@ def _border(graph: Graph, node: onnx.NodeProto, target: str) -> tuple[str, str, 
         "to int8": ("software", "the border between float and int8"),
         "to float": ("software", "the border between int8 and float"),
     }
-    return row, *found[graph.border(node)]
+    where, why = found[graph.border(node)]
+    if where in NPU and lookup(target, row) is None:
+        return "", "unknown", "no source names it"
+    if where in NPU and graph.type(node.input[0]).shape is None:
+        return row, "unknown", str(OpenShape(node.input[0]))
+    return row, where, why
