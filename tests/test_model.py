@@ -302,7 +302,9 @@ def test_familiarity_travels_with_the_weights(model, tmp_path):
     other.eval().familiarity.fit(maps[:30], maps[30:])
     other.save(tmp_path / "weights.safetensors")
     back = UVLM.load(tmp_path / "weights.safetensors")
-    assert back.strangeness(picture(3)) == other.strangeness(picture(3)) > 0
+    # In memory its matrix lies the other way round, and a processor may add it up in another order.
+    assert back.strangeness(picture(3)) == pytest.approx(other.strangeness(picture(3)), rel=1e-5)
+    assert back.strangeness(picture(3)) > 0
     assert back.strangeness(np.full((64, 64, 3), 255, np.uint8)) > back.strangeness(picture(3))
 
 
