@@ -1,6 +1,6 @@
 """The integer captioner against the same int8 files in onnxruntime: every layer, and what both say of pictures.
 
-python -m benchmarks.integer          a few minutes on an idle core
+python -m benchmarks.integer          about ten minutes on an idle core
 
 Layers get the int8 values that onnxruntime has there, so that errors do not add up from one to the next. GRN, LayerNorm
 and SelectiveScan are float inside in onnxruntime.
@@ -51,7 +51,7 @@ SOURCES = [
     *QUANTIZE,
     "uvlm_mini/search.py",
 ]
-CALIBRATION, TEST, LAYERS, SMALL = 64, 250, 8, 12  # pictures
+CALIBRATION, TEST, LAYERS, SMALL = 64, 1000, 8, 12  # pictures
 
 
 class Watched(NamedTuple):

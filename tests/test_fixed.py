@@ -67,6 +67,18 @@ def test_a_multiplier_is_its_number(ratio: float, a: int) -> None:
         assert abs(int(fixed.requantise(np.array(a), m, s)) - a * exact) <= bound
 
 
+@given(st.floats(2.0**-20, 1.0), st.integers(1, 2**31 - 1), st.data())
+def test_lifting(ratio: float, limit: int, data) -> None:
+    """No sum within the limit leaves int32, and the result is within a half and a little of the exact product."""
+    up = tables.lift(limit)
+    assert limit << up < 2**31 <= limit << (up + 1)
+    a = data.draw(st.integers(-limit, limit))
+    m, s = (int(part) for part in tables.multipliers(ratio))
+    found = int(fixed.requantise(np.array(a << up), m, s + up))
+    little = Fraction(1, 2 ** (s + up + 1)) + Fraction(abs(a), 2 ** (32 + s))
+    assert abs(found - a * Fraction(ratio)) <= Fraction(1, 2) + little
+
+
 def test_a_tiny_multiplier_gives_zero() -> None:
     m, s = tables.multipliers(np.array([1e-30, 2.0**-34]))
     for a in (2**31 - 1, -(2**31)):

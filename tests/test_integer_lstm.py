@@ -131,7 +131,7 @@ def test_attention_adds_up(positions: int) -> None:
     x[2] = 127
     share = np.rint(dice.dirichlet(np.ones(positions), 3) * 2**15).astype(np.int16)
     m, s = (int(v) for v in tables.multipliers(given.step / (2**15 * made.step)))
-    numbers = {"zero_x": given.zero, "zero_y": made.zero, "m": m, "s": s}
+    numbers = {"zero_x": given.zero, "zero_y": made.zero, "m": m, "s": s, "lift": 0}
     found = KERNELS["attend"](Record("attend", (), (), numbers), share, x)
     real = np.einsum("bcl,bl->bc", given.of(x[..., 0]), share / 2**15) / made.step + made.zero
     assert np.abs(found - np.clip(real, -128, 127)).max() < 0.6

@@ -279,18 +279,18 @@ def _quiet() -> Iterator[None]:
 def table(rows: Sequence[Compiled | Failed]) -> str:
     """Networks side by side, as text of at most 88 columns; what is left to the CPU stands below, a kind at a time."""
     lines = [
-        f"{'':25}{'----- operators -----':>23}{'':4}{'----- on the NPU, by Vela -----':>36}",
-        f"{'':25}{'NPU':>6}{'CPU':>6}{'share':>8}{'parts':>7}{'kcycles':>10}{'ms':>8}{'SRAM KiB':>9}{'flash KiB':>9}",
+        f"{'':24}{'---- operators ----':>19}{'':4}{'---------- on the NPU, by Vela ----------':>41}",
+        f"{'':24}{'NPU':>6}{'CPU':>5}{'share':>8}{'parts':>7}{'kcycles':>10}{'ms':>8}{'SRAM KiB':>10}{'flash KiB':>10}",
     ]
     below = []
     for row in rows:
         if isinstance(row, Failed):
-            lines.append(f"{row.name:25} cannot be compiled, see below")
+            lines.append(f"{row.name:24} cannot be compiled, see below")
             said = row.why
         else:
             lines.append(
-                f"{row.name:25}{row.npu:6}{sum(row.cpu.values()):6}{row.share:8.1%}{len(row.parts):7}"
-                f"{row.cycles / 1e3:10.1f}{row.cycles / CLOCK_MHZ / 1e3:8.3f}{row.sram_kib:9.1f}{row.flash_kib:9.1f}"
+                f"{row.name:24}{row.npu:6}{sum(row.cpu.values()):5}{row.share:8.1%}{len(row.parts):7}"
+                f"{row.cycles / 1e3:10.1f}{row.cycles / CLOCK_MHZ / 1e3:8.3f}{row.sram_kib:10.1f}{row.flash_kib:10.1f}"
             )
             said = ", ".join(f"{n} {kind}" for kind, n in sorted(row.cpu.items())) or "nothing"
             said = f"{row.name}: {said}; {row.conversions} conversions between float and int8"

@@ -13,6 +13,10 @@ becomes 3 and -2.5 becomes -2. What is off from the exact a * ratio is at most 1
 
 Step 2 is Armv8.1-M's VQRDMULH, step 3 its VRSHL with a negative shift.
 
+**Lifting.** Two roundings are one too many: with s = 8 one result in 250 is another than that of a single one. So the
+compiler gives most records a `lift`: it has shown how large their sums get, and they are shifted left by as many bits
+as int32 has to spare before step 1; s is as much larger, and step 2's rounding shows in one result of thousands.
+
 **Weighing.** An int8 value needs no 64 bits: it is multiplied by an integer factor, summed with others in int32, and
 shifted right half up, (sum + 2^(s-1)) >> s. The compiler chooses s as large as int32 allows.
 

@@ -22,7 +22,7 @@ from . import integer_units as units
 from .fixed import PLACES
 from .integer_ops import Program, Record
 from .integer_units import bounded
-from .tables import LOG2E, Scale, factors, half_up, hardswish, multipliers, sigmoid, table
+from .tables import LOG2E, Scale, factors, half_up, hardswish, lift, multipliers, sigmoid, table
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -245,8 +245,8 @@ class _Compiler:
 
     # Sums of products
 
-    def linear(self, node: NodeProto) -> tuple[str, np.ndarray, np.ndarray, np.ndarray]:
-        """Input, weight (O, ...), bias with the zero point in it, and the step of the accumulator, one a row."""
+    def linear(self, node: NodeProto) -> tuple[str, np.ndarray, np.ndarray, np.ndarray, int]:
+        """Input, weight (O, ...), bias with the zero point in it, the step of a sum, one a row, and a sum's limit."""
         x, weight = self.input(node), self.constant(node, 1)
         if weight is None:
             raise ValueError(f"The weight of {node.op_type} {node.name} is no constant of the file.")
@@ -258,19 +258,21 @@ class _Compiler:
         if len(node.input) > 2 and node.input[2]:
             bias = half_up(self.value(node, 2) / steps)
         bias = bias - self.scales[x].zero * whole.sum(1)
-        bounded(node.name, int((np.abs(whole).sum(1) * 128 + np.abs(bias)).max()))
-        return x, weight, bias.astype(np.int32), steps
+        limit = int((np.abs(whole).sum(1) * 128 + np.abs(bias)).max())
+        bounded(node.name, limit)
+        return x, weight, bias.astype(np.int32), steps, limit
 
     def on_Conv(self, node: NodeProto) -> None:
-        x, weight, bias, steps = self.linear(node)
+        x, weight, bias, steps, limit = self.linear(node)
         group = self.attribute(node, "group", 1)
         depthwise = group == len(weight) and weight.shape[1] == 1
         if not (group == 1 or depthwise) or set(self.attribute(node, "dilations", [1])) != {1}:
             raise ValueError(f"{node.name} is neither a dense nor a depthwise convolution without gaps.")
         y = self.output(node)
         m, s = multipliers(steps / self.scales[y].step)
+        up = lift(limit)
         self.emit(
-            "conv", [x], [y], weight=weight, bias=bias, m=m, s=s, group=group, zero_x=self.scales[x].zero,
+            "conv", [x], [y], weight=weight, bias=bias, m=m, s=s + up, lift=up, group=group, zero_x=self.scales[x].zero,
             zero_y=self.scales[y].zero, strides=self.attribute(node, "strides", [1, 1]),
             pads=self.attribute(node, "pads", [0, 0, 0, 0]),
         )  # fmt: skip
@@ -279,13 +281,14 @@ class _Compiler:
         plain = all(self.attribute(node, name, 1) == 1 for name in ("alpha", "beta", "transB"))
         if not plain or self.attribute(node, "transA", 0):
             raise ValueError(f"{node.name} is no plain matrix times a vector; export the model again.")
-        x, weight, bias, steps = self.linear(node)
+        x, weight, bias, steps, limit = self.linear(node)
         if node.output[0].removesuffix("_QuantizeLinear_Input") == "logits":
             self.logits(node, x, weight, bias, steps)
             return
         y = self.output(node)
         m, s = multipliers(steps / self.scales[y].step)
-        self.emit("gemm", [x], [y], weight=weight, bias=bias, m=m, s=s, zero_y=self.scales[y].zero)
+        up = lift(limit)
+        self.emit("gemm", [x], [y], weight=weight, bias=bias, m=m, s=s + up, lift=up, zero_y=self.scales[y].zero)
 
     def logits(self, node: NodeProto, x: str, weight: np.ndarray, bias: np.ndarray, steps: np.ndarray) -> None:
         """The last matrix: not rounded to int8 even if the file does so, since the search compares words by it."""
@@ -324,7 +327,7 @@ class _Compiler:
         m, s = multipliers(self.scales[x].step * self.scales[other].step / self.scales[y].step)
         self.emit(
             "mul", [x] if values else [x, other], [y], zero_x=self.scales[x].zero, zero_other=self.scales[other].zero,
-            zero_y=self.scales[y].zero, m=m, s=s, **values,
+            zero_y=self.scales[y].zero, m=m, s=s + lift(255**2), lift=lift(255**2), **values,
         )  # fmt: skip
 
     def pair(self, node: NodeProto) -> tuple[str, str, dict[str, np.ndarray]]:
@@ -349,7 +352,8 @@ class _Compiler:
         n = math.prod(self.shape(x)[2:])
         bounded(node.name, n * 255)
         m, s = multipliers(self.scales[x].step / (n * self.scales[y].step))
-        self.emit("mean", [x], [y], zero_x=self.scales[x].zero, zero_y=self.scales[y].zero, m=m, s=s)
+        zeros = {"zero_x": self.scales[x].zero, "zero_y": self.scales[y].zero}
+        self.emit("mean", [x], [y], m=m, s=s + lift(n * 255), lift=lift(n * 255), **zeros)
 
     def on_ReduceMax(self, node: NodeProto) -> None:
         self.axes(node)
@@ -361,8 +365,10 @@ class _Compiler:
         if len({*side, *strides}) != 1 or any(self.attribute(node, "pads", [0])):
             raise ValueError(f"{node.name} pools over squares that overlap or have a border; export the model again.")
         x, y = self.input(node), self.output(node)
-        m, s = multipliers(self.scales[x].step / (side[0] ** 2 * self.scales[y].step))
-        self.emit("pool", [x], [y], side=side[0], zero_x=self.scales[x].zero, zero_y=self.scales[y].zero, m=m, s=s)
+        n = side[0] ** 2
+        m, s = multipliers(self.scales[x].step / (n * self.scales[y].step))
+        zeros = {"zero_x": self.scales[x].zero, "zero_y": self.scales[y].zero}
+        self.emit("pool", [x], [y], side=side[0], m=m, s=s + lift(n * 255), lift=lift(n * 255), **zeros)
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of an int8 value."""

@@ -22,7 +22,7 @@ from .fixed import PLACES
 from .integer import IntegerDecoder, word_record
 from .integer_ops import Program, Record
 from .integer_units import bounded
-from .tables import LOG2E, Scale, factors, half_up, multipliers, sigmoid, table
+from .tables import LOG2E, Scale, factors, half_up, lift, multipliers, sigmoid, table
 
 Numbers = dict[str, int | tuple[int, ...]]
 
@@ -133,9 +133,14 @@ def _sums(weight: np.ndarray, bias: np.ndarray | None, given: Scale, unit: float
     rows, steps = _int8(weight)
     whole = np.zeros(len(rows), np.int64) if bias is None else half_up(bias / (steps * given.step))
     whole = whole - given.zero * rows.astype(np.int64).sum(1)
-    bounded("a matrix of the LSTM", float((np.abs(rows.astype(np.int64)).sum(1) * 128 + np.abs(whole)).max()))
+    bounded("a matrix of the LSTM", _limit(rows, whole))
     m, s = multipliers(steps * given.step / unit)
     return {f"weight{ends}": rows, f"bias{ends}": whole.astype(np.int32), f"m{ends}": m, f"s{ends}": s}
+
+
+def _limit(rows: np.ndarray, bias: np.ndarray) -> int:
+    """What no sum of a matrix can pass, however it is ordered."""
+    return int((np.abs(rows.astype(np.int64)).sum(1) * 128 + np.abs(bias.astype(np.int64))).max())
 
 
 def _matrix(
@@ -144,7 +149,9 @@ def _matrix(
     """A linear layer from int8 to int8: of a vector, or as a pointwise convolution of a map."""
     y = scales[made]
     arrays = _sums(weights[f"{name}.weight"], weights.get(f"{name}.bias"), scales[given], y.step)
-    numbers: Numbers = {"zero_y": y.zero}
+    up = lift(_limit(arrays["weight"], arrays["bias"]))
+    arrays["s"] += up
+    numbers: Numbers = {"zero_y": y.zero, "lift": up}
     if kind == "conv":
         arrays["weight"] = arrays["weight"][:, :, None, None]
         numbers |= {"group": 1, "strides": (1, 1), "pads": (0, 0, 0, 0), "zero_x": scales[given].zero}
@@ -159,11 +166,12 @@ def _preparing(
     weight, bias = (np.concatenate([weights[f"first_{part}.{kind}"] for part in "hc"]) for kind in ("weight", "bias"))
     mean_m, mean_s = multipliers(x.step / (positions * mean.step))
     c_m, c_s = multipliers(1 / (ONE * memory))
+    up = lift(positions * 255)
     return (
         _matrix("attention.key", "features", "keys", weights, scales, "conv"),
         Record(
             "mean", ("features",), ("mean",),
-            {"zero_x": x.zero, "zero_y": mean.zero, "m": int(mean_m), "s": int(mean_s)},
+            {"zero_x": x.zero, "zero_y": mean.zero, "m": int(mean_m), "s": int(mean_s) + up, "lift": up},
         ),
         Record(
             "first", ("mean",), ("h_first", "c_first"), {"c_m": int(c_m), "c_s": int(c_s)},
@@ -183,6 +191,7 @@ def _stepping(
     write_m, write_s = multipliers(1 / (ONE**2 * memory))
     c_m, c_s = multipliers(memory * GATE)
     bounded("the LSTM's attention", (ONE + positions) * 255)
+    up = lift(int(ONE + positions) * 255)
     heard = _sums(
         weights["lstm.weight_ih"], weights["lstm.bias_ih"] + weights["lstm.bias_hh"], both, 1 / GATE
     )  # fmt: skip
@@ -202,13 +211,15 @@ def _stepping(
         Record("softmax", ("score",), ("share",), {}, {"powers": tables.powers()}),
         Record(
             "attend", ("share", "features"), ("z",),
-            {"zero_x": scales["features"].zero, "zero_y": z.zero, "m": int(attend_m), "s": int(attend_s)},
+            {"zero_x": scales["features"].zero, "zero_y": z.zero, "m": int(attend_m),
+             "s": int(attend_s) + up, "lift": up},
         ),
         _matrix("gate", "h", "gate", weights, scales),
         Record("look_up", ("gate",), ("open",), arrays={"table": table(sigmoid, scales["gate"], SHARE)}),
         Record(
             "mul", ("open", "z"), ("seen",),
-            {"zero_x": SHARE.zero, "zero_other": z.zero, "zero_y": both.zero, "m": int(gate_m), "s": int(gate_s)},
+            {"zero_x": SHARE.zero, "zero_other": z.zero, "zero_y": both.zero, "m": int(gate_m),
+             "s": int(gate_s) + lift(255**2), "lift": lift(255**2)},
         ),
         Record("concat", ("word", "seen"), ("both",), {"axis": 1}),
         Record(

@@ -6,7 +6,7 @@ state; B pictures at once change nothing in the numbers of each.
 
     zero_x, zero_y    zero points of input and output
     m, s              multiplier and shift, one each or one a channel
-    limit             what a sum cannot pass, however it is ordered; the compiler has shown that it is below 2^31
+    lift              bits by which a sum is shifted left first; see fixed.py
 """
 
 from __future__ import annotations
@@ -108,13 +108,14 @@ def conv(r: Record, x: np.ndarray) -> np.ndarray:
                 acc += part.astype(np.int32) * w[:, 0, dy, dx].astype(np.int32)[:, None, None]
     acc = acc + r.arrays["bias"][:, None, None]
     m, s = r.arrays["m"][:, None, None], r.arrays["s"][:, None, None]
-    return saturate(wide(requantise(acc, m, s)) + r.number("zero_y"), INT8)
+    return saturate(wide(requantise(acc << r.number("lift"), m, s)) + r.number("zero_y"), INT8)
 
 
 def gemm(r: Record, x: np.ndarray) -> np.ndarray:
     """A matrix times a vector, with a bias as in `conv`: (B, F) -> (B, O)."""
     acc = matmul(x, r.arrays["weight"].T) + r.arrays["bias"]
-    return saturate(wide(requantise(acc, r.arrays["m"], r.arrays["s"])) + r.number("zero_y"), INT8)
+    scaled = requantise(acc << r.number("lift"), r.arrays["m"], r.arrays["s"])
+    return saturate(wide(scaled) + r.number("zero_y"), INT8)
 
 
 def logits(r: Record, x: np.ndarray) -> np.ndarray:
@@ -291,7 +292,7 @@ def lstm(r: Record, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> tuple[np.nda
 
 def _narrow(r: Record, acc: np.ndarray) -> np.ndarray:
     """int32 sums -> int8 with the record's one multiplier and shift."""
-    return saturate(wide(requantise(acc, r.number("m"), r.number("s"))) + r.number("zero_y"), INT8)
+    return saturate(wide(requantise(acc << r.number("lift"), r.number("m"), r.number("s"))) + r.number("zero_y"), INT8)
 
 
 KERNELS: dict[str, Callable[..., np.ndarray | tuple[np.ndarray, ...]]] = {

@@ -93,6 +93,7 @@ def layer_norm(gamma: np.ndarray, beta: np.ndarray, epsilon: float, given: Scale
         "epsilon": max(1, int(half_up(epsilon * hidden**3 / given.step**2))),
         "m": int(m),
         "s": int(s),
+        "lift": 0,
         "gamma": whole,
         "beta": offset.astype(np.int32),
         "roots": tables.roots(),

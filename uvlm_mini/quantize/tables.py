@@ -55,6 +55,11 @@ def multipliers(ratio: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
     return m.astype(np.int32), np.minimum(-exponent, 32).astype(np.int8)
 
 
+def lift(limit: int) -> int:
+    """How many bits sums can be shifted left whose absolute values `limit` bounds, without leaving int32."""
+    return max(0, 31 - int(limit).bit_length())
+
+
 def factors(ratios: Sequence[np.ndarray | float], reach: int, offset: float = 0.0) -> tuple[list[np.ndarray], int]:
     """Integer factors f and one shift s, as large as int32 allows: sum of f x, shifted, is the sum of ratio * x.
 
