@@ -848,9 +848,9 @@ MUTANTS = (
     ),
     Mutant(
         "check: a place on the NPU without a shape",
-        "uvlm_mini/npu/rules.py",
-        'return row, "unknown", str(OpenShape(name))',
-        "pass",
+        "uvlm_mini/npu/graph.py",
+        "            raise OpenShape(name)\n",
+        "            return ()\n",
         "tests/test_rules.py",
     ),
     Mutant(

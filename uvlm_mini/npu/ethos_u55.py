@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from uvlm_mini.npu.graph import FLOATS, Graph, attribute, onnx
+from uvlm_mini.npu.graph import FLOATS, Graph, OpenShape, attribute, onnx
 from uvlm_mini.npu.operators import LIMITS, ONNX_NAMES
 from uvlm_mini.npu.rows import NPU, Found, answer, x
 from uvlm_mini.npu.window import depthwise, over_the_map, window
@@ -46,8 +46,10 @@ def _general(graph: Graph, node: onnx.NodeProto, row: str) -> list[str]:
     data = node.input[:1] if row in ("RESHAPE", "SQUEEZE", "EXPAND_DIMS", "STRIDED_SLICE", "PAD") else node.input
     for name in dict.fromkeys([*data, *node.output]):
         tensor = graph.type(name)
-        if not name or tensor.shape is None or (tensor.dtype == T.INT64 and name in graph.constant):
+        if not name or (tensor.dtype == T.INT64 and name in graph.constant):
             continue
+        if tensor.shape is None:
+            raise OpenShape(name)
         if len(tensor.shape) > most["dimensions"] or any(not 1 <= side <= most["size"] for side in tensor.shape):
             broken.append(f"{x(tensor.shape)}: at most {most['dimensions']} dimensions of 1 to {most['size']}")
         if len(tensor.shape) == 4 and tensor.shape[0] != most["batch"] and name not in graph.constant:
