@@ -9,7 +9,8 @@ from uvlm_mini.npu.operators import SOURCES, TARGETS
 from uvlm_mini.npu.report import NARROWEST, table
 from uvlm_mini.npu.rows import PLACES
 
-texts = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "Zs"]), max_size=300)
+letters = st.characters(codec="utf-8", categories=["L", "N", "P", "Zs"])
+texts = st.one_of(st.text(letters, max_size=300), st.sampled_from(["name" * 60, "a reason " * 30]))
 sizes = st.one_of(st.integers(0, 2000), st.integers(0, 10**15))
 
 
