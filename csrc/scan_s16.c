@@ -113,7 +113,8 @@ UVLM_FOR_AVX2 static int32_t states_avx2(const channel *r, int32_t count, const 
         by = _mm256_sub_epi32(by, _mm256_set1_epi32(r->zero_c));
         read = _mm256_add_epi32(read, _mm256_mullo_epi32(_mm256_cvtepi16_epi32(kept), by));
     }
-    return uvlm_total_avx2(read) + states_plain(r, count - n, A + n, b + n, c + n, h + n);
+    int32_t sum = uvlm_total_avx2(read);
+    return n < count ? sum + states_plain(r, count - n, A + n, b + n, c + n, h + n) : sum;
 }
 #endif
 
