@@ -1,6 +1,5 @@
 /* int8 matrix times int8 vector, one multiplier and shift a row: where nearly all bytes of a decoder step are read.
- *
- * x is widened again for every row: it stays in the first cache, while the weights come from far away. */
+ * The products have forms for each processor (dot_s8.h); what follows is one multiplication a row. */
 #include "dot_s8.h"
 #include "fixed.h"
 #include "kernels_s8.h"
@@ -16,10 +15,13 @@ int uvlm_gemm_s8_as(int form, const uvlm_gemm *r, const int8_t *x, int8_t *y) {
     int status = wrong(r, x, y);
     if (status) return status;
     if (!uvlm_has(form)) return UVLM_FORM;
-    uvlm_dot *of = uvlm_dot_of(form);
+    uvlm_dots *of = uvlm_dots_of(form);
+    int32_t sums[UVLM_ROWS];
     for (int32_t i = 0; i < r->rows; i++) {
-        int32_t sum = uvlm_sum(of(r->weight + (size_t)i * (size_t)r->columns, x, r->columns), r->bias[i]);
-        y[i] = uvlm_narrow(uvlm_requantise(uvlm_lift(sum, r->lift), r->m[i], r->s[i]), r->zero_y);
+        int32_t k = i % UVLM_ROWS, left = r->rows - i;
+        if (!k) of(r->weight + (size_t)i * (size_t)r->columns, x, left < UVLM_ROWS ? left : UVLM_ROWS, r->columns, sums);
+        int32_t sum = uvlm_lift(uvlm_sum(sums[k], r->bias[i]), r->lift);
+        y[i] = uvlm_narrow(uvlm_requantise(sum, r->m[i], r->s[i]), r->zero_y);
     }
     return UVLM_OK;
 }
@@ -30,10 +32,11 @@ int uvlm_logits_s8_as(int form, const uvlm_gemm *r, const int8_t *x, int32_t *y)
     int status = wrong(r, x, y);
     if (status) return status;
     if (!uvlm_has(form)) return UVLM_FORM;
-    uvlm_dot *of = uvlm_dot_of(form);
-    for (int32_t i = 0; i < r->rows; i++) {
-        int32_t sum = uvlm_sum(of(r->weight + (size_t)i * (size_t)r->columns, x, r->columns), r->bias[i]);
-        y[i] = uvlm_requantise(sum, r->m[i], r->s[i]);
+    uvlm_dots *of = uvlm_dots_of(form);
+    for (int32_t i = 0; i < r->rows; i += UVLM_ROWS) {
+        int32_t left = r->rows - i, count = left < UVLM_ROWS ? left : UVLM_ROWS;
+        of(r->weight + (size_t)i * (size_t)r->columns, x, count, r->columns, y + i);
+        for (int32_t k = i; k < i + count; k++) y[k] = uvlm_requantise(uvlm_sum(y[k], r->bias[k]), r->m[k], r->s[k]);
     }
     return UVLM_OK;
 }
