@@ -1,9 +1,11 @@
 /* int8 matrix times int8 vector, one multiplier and shift a row: where nearly all bytes of a decoder step are read.
  *
- * x is widened again for every row: it stays in the first cache, while the weights come from far away. */
+ * x is widened again for every row: it stays in the first cache, while the weights come from far away. With Helium four
+ * rows share it, and are requantised together; the last four rows may be some that were done before. */
 #include "dot_s8.h"
 #include "fixed.h"
 #include "kernels_s8.h"
+#include "mve.h"
 
 static int wrong(const uvlm_gemm *r, const void *x, const void *y) {
     if (!r || !x || !y || !r->weight || !r->bias || !r->m || !r->s) return UVLM_NULL;
@@ -12,10 +14,41 @@ static int wrong(const uvlm_gemm *r, const void *x, const void *y) {
     return UVLM_OK;
 }
 
+#ifdef UVLM_HELIUM
+/* Four times `fours` rows, from row `first` on. */
+static void fours(const uvlm_gemm *r, const int8_t *x, int8_t *y, int32_t first, int32_t fours) {
+    const int8_t *w = r->weight + (size_t)first * (size_t)r->columns, *s = r->s + first;
+    const int32_t *bias = r->bias + first, *m = r->m + first;
+    int32_t columns = r->columns, lift = r->lift, zero_y = r->zero_y;
+    for (y += first; fours > 0; fours--) {
+        vstrbq_s32(y, uvlm_narrow_mve(uvlm_rows_mve(w, columns, x, bias, m, s, lift), zero_y));
+        w += 4 * columns, bias += 4, m += 4, s += 4, y += 4;
+    }
+}
+
+static void fours_of_logits(const uvlm_gemm *r, const int8_t *x, int32_t *y, int32_t first,
+                            int32_t fours) {
+    const int8_t *w = r->weight + (size_t)first * (size_t)r->columns, *s = r->s + first;
+    const int32_t *bias = r->bias + first, *m = r->m + first;
+    int32_t columns = r->columns;
+    for (y += first; fours > 0; fours--) {
+        vstrwq_s32(y, uvlm_rows_mve(w, columns, x, bias, m, s, 0));
+        w += 4 * columns, bias += 4, m += 4, s += 4, y += 4;
+    }
+}
+#endif
+
 int uvlm_gemm_s8_as(int form, const uvlm_gemm *r, const int8_t *x, int8_t *y) {
     int status = wrong(r, x, y);
     if (status) return status;
     if (!uvlm_has(form)) return UVLM_FORM;
+#ifdef UVLM_HELIUM
+    if (form == UVLM_MVE && r->rows >= 4) {
+        fours(r, x, y, 0, r->rows / 4);
+        if (r->rows % 4) fours(r, x, y, r->rows - 4, 1);
+        return UVLM_OK;
+    }
+#endif
     uvlm_dot *of = uvlm_dot_of(form);
     for (int32_t i = 0; i < r->rows; i++) {
         int32_t sum = uvlm_sum(of(r->weight + (size_t)i * (size_t)r->columns, x, r->columns), r->bias[i]);
@@ -30,6 +63,13 @@ int uvlm_logits_s8_as(int form, const uvlm_gemm *r, const int8_t *x, int32_t *y)
     int status = wrong(r, x, y);
     if (status) return status;
     if (!uvlm_has(form)) return UVLM_FORM;
+#ifdef UVLM_HELIUM
+    if (form == UVLM_MVE && r->rows >= 4) {
+        fours_of_logits(r, x, y, 0, r->rows / 4);
+        if (r->rows % 4) fours_of_logits(r, x, y, r->rows - 4, 1);
+        return UVLM_OK;
+    }
+#endif
     uvlm_dot *of = uvlm_dot_of(form);
     for (int32_t i = 0; i < r->rows; i++) {
         int32_t sum = uvlm_sum(of(r->weight + (size_t)i * (size_t)r->columns, x, r->columns), r->bias[i]);
