@@ -107,7 +107,9 @@ class Kernel:
         changed = dict(CHANGED.get(self.kind, ()))
         given: list[Any] = []
         for i, x in enumerate(inputs):
-            given.append(int(x) if self.kind == "word" else self._pointer(ffi, i, x, i in changed))
+            given.append(_number(x) if self.kind == "word" else self._pointer(ffi, i, x, i in changed))
+        if self.kind in ("add", "mul") and len(given) == 1:
+            given.append(ffi.NULL)  # the record's constant takes its place
         outputs = [np.empty(shape, kind) for shape, kind in zip(self.sizes.outputs, self.output_types, strict=True)]
         for i, place in changed.items():
             outputs[place] = inputs[i]
@@ -145,6 +147,13 @@ class Kernel:
         if changed and not x.flags.writeable:
             raise ValueError(f"Input {i} of {self.kind} is changed by it and cannot be written to; give a copy.")
         return ffi.from_buffer(f"{kind}_t[]", x)
+
+
+def _number(x: Any) -> int:
+    """The number of a word."""
+    if isinstance(x, bool) or np.ndim(x) or np.asarray(x).dtype.kind not in "iu" or not -(2**31) <= int(x) < 2**31:
+        raise TypeError(f"The number of a word is {x!r}; give an int that fits in 32 bits.")
+    return int(x)
 
 
 def run(record: Record, *inputs: np.ndarray, form: str | None = None) -> np.ndarray | tuple[np.ndarray, ...]:
