@@ -23,9 +23,11 @@ static inline int32_t uvlm_to_s32(int64_t x) {
     return (int32_t)(x < INT32_MIN ? INT32_MIN : x > INT32_MAX ? INT32_MAX : x);
 }
 
-/* a + b and a * 2^n without undefined overflow. The tables are made so that neither leaves int32; if a broken file says
+/* a + b, a * b and a * 2^n without undefined overflow. The tables are made so that neither leaves int32; if a broken file says
  * otherwise the result is wrong, and the program still well-defined. */
 static inline int32_t uvlm_sum(int32_t a, int32_t b) { return (int32_t)((uint32_t)a + (uint32_t)b); }
+
+static inline int32_t uvlm_times(int32_t a, int32_t b) { return (int32_t)((uint32_t)a * (uint32_t)b); }
 
 static inline int32_t uvlm_lift(int32_t a, int32_t n) { return (int32_t)((uint32_t)a << (n & 31)); }
 
