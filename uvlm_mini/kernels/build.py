@@ -34,6 +34,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -175,7 +176,7 @@ def _wrapper(folder: Path) -> Path:
 
     ffi = FFI()
     ffi.cdef(declarations())
-    ffi.set_source(MODULE, "\n".join(f'#include "{path.name}"' for path in headers()))
+    ffi.set_source(MODULE, "\n".join(f'#include "{path.name}"' for path in headers()), compiler_verbose=0)
     path = folder / f"{MODULE}.c"
     ffi.emit_c_code(str(path))
     return path
@@ -243,6 +244,8 @@ def loaded() -> Library:
     try:
         plan = Plan(find())
     except RuntimeError as error:
+        if os.environ.get("CC"):  # who names one wants to know that it is none
+            raise
         none = error
     name, flags = (plan.compiler.name, plan.flags) if plan else ("unknown", ())
     for path, way in _candidates(plan, surroundings):
@@ -250,6 +253,8 @@ def loaded() -> Library:
             return Library(*_load(path, way), path, way, name, flags, None)
         except (ImportError, OSError) as error:
             warnings.warn(f"{path} cannot be loaded ({error}) and is made anew.", RuntimeWarning, stacklevel=3)
+            with suppress(OSError):
+                path.unlink()
     if plan is None:
         assert none is not None
         raise none

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 SUFFIX = ".pyd" if os.name == "nt" else ".so"
@@ -71,15 +72,8 @@ def kept(where: Path, prefix: str) -> Iterator[Path]:
             yield path
             continue
         warnings.warn(f"The kept library {path} is damaged and is made anew.", RuntimeWarning, stacklevel=4)
-        with_no_error(path.unlink)
-
-
-def with_no_error(action: object, *arguments: object) -> None:
-    """Call it; what the file system refuses is let pass."""
-    try:
-        action(*arguments)  # type: ignore[operator]
-    except OSError:
-        pass
+        with suppress(OSError):
+            path.unlink()
 
 
 def keep(fresh: Path, prefix: str) -> Path:
@@ -115,7 +109,8 @@ def _put(fresh: Path, where: Path, name: str) -> Path:
         os.chmod(beside, 0o700)
         os.replace(beside, where / name)
     except OSError:
-        with_no_error(os.unlink, beside)
+        with suppress(OSError):
+            os.unlink(beside)
         if (where / name).is_file() and _digest(where / name) == _digest(fresh):
             return where / name  # Windows does not replace a library that another process has loaded
         raise
