@@ -4,6 +4,8 @@
 #include "fixed.h"
 #include "kernels_s8.h"
 
+enum { BLOCK = 64 }; /* channels summed at once, so that the map is read in the order in which it lies */
+
 int uvlm_attend_s8(const uvlm_attend *r, const int16_t *share, const int8_t *x, int8_t *y) {
     if (!r || !share || !x || !y) return UVLM_NULL;
     if (r->positions < 1 || r->positions > 256 || r->channels < 1 || r->channels > UVLM_MOST) return UVLM_SIZE;
@@ -11,11 +13,16 @@ int uvlm_attend_s8(const uvlm_attend *r, const int16_t *share, const int8_t *x, 
     if (r->zero_y < -128 || r->zero_y > 127) return UVLM_RANGE;
     int32_t whole = 0;
     for (int32_t l = 0; l < r->positions; l++) whole += share[l];
-    for (int32_t c = 0; c < r->channels; c++) {
-        int32_t sum = 0;
-        for (int32_t l = 0; l < r->positions; l++) sum += share[l] * x[(size_t)l * (size_t)r->channels + (size_t)c];
-        sum = uvlm_sum(sum, -uvlm_times(r->zero_x, whole));
-        y[c] = uvlm_narrow(uvlm_requantise(uvlm_lift(sum, r->lift), r->m, r->s), r->zero_y);
+    for (int32_t start = 0; start < r->channels; start += BLOCK) {
+        int32_t count = r->channels - start < BLOCK ? r->channels - start : BLOCK, sum[BLOCK] = {0};
+        for (int32_t l = 0; l < r->positions; l++) {
+            const int8_t *a = x + (size_t)l * (size_t)r->channels + (size_t)start;
+            for (int32_t c = 0; c < count; c++) sum[c] += share[l] * a[c];
+        }
+        for (int32_t c = 0; c < count; c++) {
+            int32_t acc = uvlm_lift(uvlm_sum(sum[c], -uvlm_times(r->zero_x, whole)), r->lift);
+            y[start + c] = uvlm_narrow(uvlm_requantise(acc, r->m, r->s), r->zero_y);
+        }
     }
     return UVLM_OK;
 }

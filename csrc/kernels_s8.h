@@ -60,6 +60,7 @@ typedef struct {
     int32_t zero_x, zero_other, zero_y, factor_x, factor_other, s;
 } uvlm_add;
 int uvlm_add_s8(const uvlm_add *r, const int8_t *x, const int8_t *other, int8_t *y);
+int uvlm_add_s8_as(int form, const uvlm_add *r, const int8_t *x, const int8_t *other, int8_t *y);
 
 typedef struct {
     const int8_t *constant; /* or NULL */
