@@ -1,75 +1,10 @@
 /* int8 matrix times int8 vector, one multiplier and shift a row: where nearly all bytes of a decoder step are read.
- *
- * The product is exact in int32, in whatever order its terms are added: so every form gives the same bits.
- *
- *   plain    a loop that says what is computed
- *   AVX2     16 pairs at a time, widened to int16, multiplied and added in pairs (vpmaddwd)
- *   AVX-512  32 at a time, with the sum in the same instruction (vpdpwssd)
- *   Helium   16 at a time, multiplied and added up across the vector (VMLADAVA)
- *
- * x is widened again for every row: it stays in the first cache, while the weights come from far away. */
+ * The products have forms for each processor (dot_s8.h); what follows is one multiplication a row. With Helium four
+ * rows share x and are requantised together; the last four rows may be some that were done before. */
+#include "dot_s8.h"
 #include "fixed.h"
-#include "forms.h"
 #include "kernels_s8.h"
-
-static int32_t dot_plain(const int8_t *w, const int8_t *x, int32_t n) {
-    int32_t sum = 0;
-    for (int32_t i = 0; i < n; i++) sum += w[i] * x[i];
-    return sum;
-}
-
-#ifdef UVLM_X86
-UVLM_FOR_AVX2 static int32_t dot_avx2(const int8_t *w, const int8_t *x, int32_t n) {
-    __m256i a = _mm256_setzero_si256(), b = a;
-    int32_t i = 0;
-    for (; i + 32 <= n; i += 32) {
-        __m256i w0 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(w + i)));
-        __m256i x0 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(x + i)));
-        __m256i w1 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(w + i + 16)));
-        __m256i x1 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(x + i + 16)));
-        a = _mm256_add_epi32(a, _mm256_madd_epi16(w0, x0));
-        b = _mm256_add_epi32(b, _mm256_madd_epi16(w1, x1));
-    }
-    a = _mm256_add_epi32(a, b);
-    __m128i c = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
-    c = _mm_add_epi32(c, _mm_shuffle_epi32(c, 0x4E));
-    c = _mm_add_epi32(c, _mm_shuffle_epi32(c, 0xB1));
-    return _mm_cvtsi128_si32(c) + dot_plain(w + i, x + i, n - i);
-}
-
-UVLM_FOR_AVX512 static int32_t dot_avx512(const int8_t *w, const int8_t *x, int32_t n) {
-    __m512i a = _mm512_setzero_si512(), b = a;
-    int32_t i = 0;
-    for (; i + 64 <= n; i += 64) {
-        __m512i w0 = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(const void *)(w + i)));
-        __m512i x0 = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(const void *)(x + i)));
-        __m512i w1 = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(const void *)(w + i + 32)));
-        __m512i x1 = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(const void *)(x + i + 32)));
-        a = _mm512_dpwssd_epi32(a, w0, x0);
-        b = _mm512_dpwssd_epi32(b, w1, x1);
-    }
-    if (i < n) { /* the rest: bytes behind the end are not read, and count as 0 */
-        for (; i < n; i += 32) {
-            __mmask32 mask = n - i >= 32 ? 0xFFFFFFFFu : (((__mmask32)1 << (n - i)) - 1);
-            __m512i w0 = _mm512_cvtepi8_epi16(_mm256_maskz_loadu_epi8(mask, w + i));
-            __m512i x0 = _mm512_cvtepi8_epi16(_mm256_maskz_loadu_epi8(mask, x + i));
-            a = _mm512_dpwssd_epi32(a, w0, x0);
-        }
-    }
-    return _mm512_reduce_add_epi32(_mm512_add_epi32(a, b));
-}
-#endif
-
-#ifdef UVLM_HELIUM
-static int32_t dot_mve(const int8_t *w, const int8_t *x, int32_t n) {
-    int32_t sum = 0;
-    for (int32_t i = 0; i < n; i += 16) {
-        mve_pred16_t p = vctp8q((uint32_t)(n - i));
-        sum = vmladavaq_p_s8(sum, vldrbq_z_s8(w + i, p), vldrbq_z_s8(x + i, p), p);
-    }
-    return sum;
-}
-#endif
+#include "mve.h"
 
 static int wrong(const uvlm_gemm *r, const void *x, const void *y) {
     if (!r || !x || !y || !r->weight || !r->bias || !r->m || !r->s) return UVLM_NULL;
@@ -78,33 +13,48 @@ static int wrong(const uvlm_gemm *r, const void *x, const void *y) {
     return UVLM_OK;
 }
 
-typedef int32_t dot(const int8_t *w, const int8_t *x, int32_t n);
-
-static dot *dot_of(int form) {
-    switch (form) {
-#ifdef UVLM_X86
-    case UVLM_AVX2:
-        return dot_avx2;
-    case UVLM_AVX512:
-        return dot_avx512;
-#endif
 #ifdef UVLM_HELIUM
-    case UVLM_MVE:
-        return dot_mve;
-#endif
-    default:
-        return dot_plain;
+/* Four times `fours` rows, from row `first` on. */
+static void fours(const uvlm_gemm *r, const int8_t *x, int8_t *y, int32_t first, int32_t fours) {
+    const int8_t *w = r->weight + (size_t)first * (size_t)r->columns, *s = r->s + first;
+    const int32_t *bias = r->bias + first, *m = r->m + first;
+    int32_t columns = r->columns, lift = r->lift, zero_y = r->zero_y;
+    for (y += first; fours > 0; fours--) {
+        vstrbq_s32(y, uvlm_narrow_mve(uvlm_rows_mve(w, columns, x, bias, m, s, lift), zero_y));
+        w += 4 * columns, bias += 4, m += 4, s += 4, y += 4;
     }
 }
+
+static void fours_of_logits(const uvlm_gemm *r, const int8_t *x, int32_t *y, int32_t first,
+                            int32_t fours) {
+    const int8_t *w = r->weight + (size_t)first * (size_t)r->columns, *s = r->s + first;
+    const int32_t *bias = r->bias + first, *m = r->m + first;
+    int32_t columns = r->columns;
+    for (y += first; fours > 0; fours--) {
+        vstrwq_s32(y, uvlm_rows_mve(w, columns, x, bias, m, s, 0));
+        w += 4 * columns, bias += 4, m += 4, s += 4, y += 4;
+    }
+}
+#endif
 
 int uvlm_gemm_s8_as(int form, const uvlm_gemm *r, const int8_t *x, int8_t *y) {
     int status = wrong(r, x, y);
     if (status) return status;
     if (!uvlm_has(form)) return UVLM_FORM;
-    dot *of = dot_of(form);
+#ifdef UVLM_HELIUM
+    if (form == UVLM_MVE && r->rows >= 4) {
+        fours(r, x, y, 0, r->rows / 4);
+        if (r->rows % 4) fours(r, x, y, r->rows - 4, 1);
+        return UVLM_OK;
+    }
+#endif
+    uvlm_dots *of = uvlm_dots_of(form);
+    int32_t sums[UVLM_ROWS];
     for (int32_t i = 0; i < r->rows; i++) {
-        int32_t sum = uvlm_sum(of(r->weight + (size_t)i * (size_t)r->columns, x, r->columns), r->bias[i]);
-        y[i] = uvlm_narrow(uvlm_requantise(uvlm_lift(sum, r->lift), r->m[i], r->s[i]), r->zero_y);
+        int32_t k = i % UVLM_ROWS, left = r->rows - i;
+        if (!k) of(r->weight + (size_t)i * (size_t)r->columns, x, left < UVLM_ROWS ? left : UVLM_ROWS, r->columns, sums);
+        int32_t sum = uvlm_lift(uvlm_sum(sums[k], r->bias[i]), r->lift);
+        y[i] = uvlm_narrow(uvlm_requantise(sum, r->m[i], r->s[i]), r->zero_y);
     }
     return UVLM_OK;
 }
@@ -115,10 +65,18 @@ int uvlm_logits_s8_as(int form, const uvlm_gemm *r, const int8_t *x, int32_t *y)
     int status = wrong(r, x, y);
     if (status) return status;
     if (!uvlm_has(form)) return UVLM_FORM;
-    dot *of = dot_of(form);
-    for (int32_t i = 0; i < r->rows; i++) {
-        int32_t sum = uvlm_sum(of(r->weight + (size_t)i * (size_t)r->columns, x, r->columns), r->bias[i]);
-        y[i] = uvlm_requantise(sum, r->m[i], r->s[i]);
+#ifdef UVLM_HELIUM
+    if (form == UVLM_MVE && r->rows >= 4) {
+        fours_of_logits(r, x, y, 0, r->rows / 4);
+        if (r->rows % 4) fours_of_logits(r, x, y, r->rows - 4, 1);
+        return UVLM_OK;
+    }
+#endif
+    uvlm_dots *of = uvlm_dots_of(form);
+    for (int32_t i = 0; i < r->rows; i += UVLM_ROWS) {
+        int32_t left = r->rows - i, count = left < UVLM_ROWS ? left : UVLM_ROWS;
+        of(r->weight + (size_t)i * (size_t)r->columns, x, count, r->columns, y + i);
+        for (int32_t k = i; k < i + count; k++) y[k] = uvlm_requantise(uvlm_sum(y[k], r->bias[k]), r->m[k], r->s[k]);
     }
     return UVLM_OK;
 }

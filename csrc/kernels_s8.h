@@ -60,6 +60,7 @@ typedef struct {
     int32_t zero_x, zero_other, zero_y, factor_x, factor_other, s;
 } uvlm_add;
 int uvlm_add_s8(const uvlm_add *r, const int8_t *x, const int8_t *other, int8_t *y);
+int uvlm_add_s8_as(int form, const uvlm_add *r, const int8_t *x, const int8_t *other, int8_t *y);
 
 typedef struct {
     const int8_t *constant; /* or NULL */
@@ -97,7 +98,6 @@ typedef struct {
     int32_t positions, channels, zero_x, zero_y, places, gamma_shift, least, m, shift, one, s;
 } uvlm_grn;
 int uvlm_grn_s8(const uvlm_grn *r, const int8_t *x, int8_t *y, int32_t *scratch);
-int uvlm_grn_s8_as(int form, const uvlm_grn *r, const int8_t *x, int8_t *y, int32_t *scratch);
 
 /* LayerNorm of one vector. hidden up to 32,768. */
 typedef struct {
@@ -107,7 +107,6 @@ typedef struct {
     int32_t hidden, zero_y, epsilon, m, s, lift;
 } uvlm_layer_norm;
 int uvlm_layer_norm_s8(const uvlm_layer_norm *r, const int8_t *x, int8_t *y);
-int uvlm_layer_norm_s8_as(int form, const uvlm_layer_norm *r, const int8_t *x, int8_t *y);
 
 /* One step of the selective SSM: dt, u and y (channels), b and c (states), h (channels, states), which it changes.
  * states up to 256. */
@@ -151,7 +150,6 @@ typedef struct {
     int32_t positions, channels, zero_x, zero_y, m, s, lift;
 } uvlm_attend;
 int uvlm_attend_s8(const uvlm_attend *r, const int16_t *share, const int8_t *x, int8_t *y);
-int uvlm_attend_s8_as(int form, const uvlm_attend *r, const int16_t *share, const int8_t *x, int8_t *y);
 
 /* What an LSTM starts with: (columns) -> h (hidden) int8 and c (hidden) int16. */
 typedef struct {
