@@ -106,7 +106,7 @@ class Writer:
             values.append((kernel.sizes.scratch * INT32.itemsize, "NULL", "NULL"))
         ends = np.cumsum([-(-size // ALIGNED) * ALIGNED + ALIGNED for size, _, _ in values])
         places = [0, *ends[:-1].tolist()]
-                at, sizes, before, after = (", ".join(map(str, row)) for row in (places, *zip(*values, strict=True)))
+        at, sizes, before, after = (", ".join(map(str, row)) for row in (places, *zip(*values, strict=True)))
         kind = f"UVLM_{NAMES.get(kernel.kind, kernel.kind.upper())}"
         line = f'{{"{kernel.kind}", {{{kind}, &{struct}, {{{at}}}}}, {{{sizes}}}, {{{before}}}, {{{after}}}}}'
         return line, int(ends[-1])
