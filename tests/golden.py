@@ -22,8 +22,8 @@ from uvlm_mini.quantize.integer_ops import KERNELS
 
 PATH = Path(__file__).resolve().parents[1] / "csrc" / "tests" / "golden_vectors.h"
 RECORDS = ((False, 2), (True, 1))  # real and wild ones a kernel
-BATCH = 4  # inputs of each
-LARGEST = 400  # numbers in a record and its values, without shared tables
+BATCH = 3  # inputs of each
+LARGEST = 360  # numbers in a record and its values, without shared tables
 TABLES = ("powers", "roots", "sigmoid", "tanh", "mantissa", "shift", "table")
 
 HEAD = """\
