@@ -206,8 +206,8 @@ static int run(int form, const uvlm_record *record, int8_t *arena) {
     case UVLM_CONV:
         return uvlm_conv_s8_as(form, n, arena + at[0], arena + at[1]);
     case UVLM_ADD:
-        if (((const uvlm_add *)n)->constant) return uvlm_add_s8(n, arena + at[0], NULL, arena + at[1]);
-        return uvlm_add_s8(n, arena + at[0], arena + at[1], arena + at[2]);
+        if (((const uvlm_add *)n)->constant) return uvlm_add_s8_as(form, n, arena + at[0], NULL, arena + at[1]);
+        return uvlm_add_s8_as(form, n, arena + at[0], arena + at[1], arena + at[2]);
     case UVLM_MUL:
         if (((const uvlm_mul *)n)->constant) return uvlm_mul_s8(n, arena + at[0], NULL, arena + at[1]);
         return uvlm_mul_s8(n, arena + at[0], arena + at[1], arena + at[2]);
