@@ -15,12 +15,18 @@ int uvlm_lstm_s8_as(int form, const uvlm_lstm *r, const int8_t *x, int8_t *h, in
     if (!r->sigmoid || !r->tanh) return UVLM_NULL;
     if (r->hidden < 1 || r->hidden > UVLM_MOST || r->columns < 1 || r->columns > UVLM_MOST) return UVLM_SIZE;
     if (!uvlm_has(form)) return UVLM_FORM;
-    uvlm_dot *of = uvlm_dot_of(form);
+    uvlm_dots *of = uvlm_dots_of(form);
+    int32_t heard[UVLM_ROWS], kept[UVLM_ROWS];
     size_t hidden = (size_t)r->hidden, columns = (size_t)r->columns;
     for (size_t i = 0; i < 4 * hidden; i++) { /* all gates first: every one of them reads all of h */
-        int32_t heard = uvlm_sum(of(r->weight + i * columns, x, r->columns), r->bias[i]);
-        int32_t kept = uvlm_sum(of(r->weight_h + i * hidden, h, r->hidden), r->bias_h[i]);
-        int64_t z = (int64_t)uvlm_requantise(heard, r->m[i], r->s[i]) + uvlm_requantise(kept, r->m_h[i], r->s_h[i]);
+        size_t k = i % UVLM_ROWS, left = 4 * hidden - i;
+        if (!k) {
+            int32_t rows = left < UVLM_ROWS ? (int32_t)left : UVLM_ROWS;
+            of(r->weight + i * columns, x, rows, r->columns, heard);
+            of(r->weight_h + i * hidden, h, rows, r->hidden, kept);
+        }
+        int64_t z = (int64_t)uvlm_requantise(uvlm_sum(heard[k], r->bias[i]), r->m[i], r->s[i]) +
+                    uvlm_requantise(uvlm_sum(kept[k], r->bias_h[i]), r->m_h[i], r->s_h[i]);
         scratch[i] = uvlm_to_s16(uvlm_to_s32(z));
     }
     for (size_t i = 0; i < hidden; i++) {

@@ -1,0 +1,1 @@
+"""From the kernels to a program on a chip."""
