@@ -94,7 +94,8 @@ typedef struct {
 int uvlm_concat_s8(const uvlm_parts *r, const int8_t *const *x, int8_t *y);
 int uvlm_split_s8(const uvlm_parts *r, const int8_t *x, int8_t *const *y);
 
-/* Global Response Normalization. scratch: `channels` int32. positions up to 33,025, so that the squares fit. */
+/* Global Response Normalization. scratch: `channels` int32. positions up to 33,025, so that the squares fit;
+ * channels 2^places up to 2^32, so that the division does. */
 typedef struct {
     const int16_t *gamma; /* (channels) */
     const int32_t *beta;  /* (channels) */
