@@ -98,6 +98,7 @@ typedef struct {
     int32_t positions, channels, zero_x, zero_y, places, gamma_shift, least, m, shift, one, s;
 } uvlm_grn;
 int uvlm_grn_s8(const uvlm_grn *r, const int8_t *x, int8_t *y, int32_t *scratch);
+int uvlm_grn_s8_as(int form, const uvlm_grn *r, const int8_t *x, int8_t *y, int32_t *scratch);
 
 /* LayerNorm of one vector. hidden up to 32,768. */
 typedef struct {
@@ -107,6 +108,7 @@ typedef struct {
     int32_t hidden, zero_y, epsilon, m, s, lift;
 } uvlm_layer_norm;
 int uvlm_layer_norm_s8(const uvlm_layer_norm *r, const int8_t *x, int8_t *y);
+int uvlm_layer_norm_s8_as(int form, const uvlm_layer_norm *r, const int8_t *x, int8_t *y);
 
 /* One step of the selective SSM: dt, u and y (channels), b and c (states), h (channels, states), which it changes.
  * states up to 256. */
@@ -150,6 +152,7 @@ typedef struct {
     int32_t positions, channels, zero_x, zero_y, m, s, lift;
 } uvlm_attend;
 int uvlm_attend_s8(const uvlm_attend *r, const int16_t *share, const int8_t *x, int8_t *y);
+int uvlm_attend_s8_as(int form, const uvlm_attend *r, const int16_t *share, const int8_t *x, int8_t *y);
 
 /* What an LSTM starts with: (columns) -> h (hidden) int8 and c (hidden) int16. */
 typedef struct {
