@@ -22,7 +22,7 @@ static int wrong(const uvlm_conv *r, const void *x, const void *y) {
 }
 
 /* One output number: output channel o of the window whose corner is (top, left). */
-static int32_t window(const uvlm_conv *r, const int8_t *x, int32_t top, int32_t left, int32_t o, uvlm_dot *of) {
+static int32_t window(const uvlm_conv *r, const int8_t *x, int32_t top, int32_t left, int32_t o, uvlm_dots *of) {
     int32_t depth = r->group == 1 ? r->channels : 1, sum = 0;
     const int8_t *w = r->group == 1 ? r->weight + (size_t)o * (size_t)(r->kernel_h * r->kernel_w * depth) : r->weight + o;
     size_t next = r->group == 1 ? (size_t)depth : (size_t)r->channels;
@@ -34,7 +34,10 @@ static int32_t window(const uvlm_conv *r, const int8_t *x, int32_t top, int32_t 
                 continue;
             }
             const int8_t *at = x + ((size_t)i * (size_t)r->width + (size_t)j) * (size_t)r->channels;
-            sum += r->group == 1 ? of(w, at, depth) : *w * at[o];
+            int32_t part = 0;
+            if (r->group == 1) of(w, at, 1, depth, &part);
+            if (r->group != 1) part = *w * at[o];
+            sum += part;
         }
     }
     return sum;
@@ -136,7 +139,7 @@ int uvlm_conv_s8_as(int form, const uvlm_conv *r, const int8_t *x, int8_t *y) {
     int status = wrong(r, x, y);
     if (status) return status;
     if (!uvlm_has(form)) return UVLM_FORM;
-    uvlm_dot *of = uvlm_dot_of(form);
+    uvlm_dots *of = uvlm_dots_of(form);
     int32_t high = (r->height + r->top + r->bottom - r->kernel_h) / r->stride_y + 1;
     int32_t broad = (r->width + r->left + r->right - r->kernel_w) / r->stride_x + 1;
 #ifdef UVLM_HELIUM

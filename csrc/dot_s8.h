@@ -1,17 +1,26 @@
-/* The product of two int8 vectors in every form: exact in int32, in whatever order its terms are added, so that all
- * forms give the same bits. At most UVLM_MOST terms.
+/* Rows of an int8 matrix times an int8 vector, in every form: sums[i] = weight[i] . x.
+ *
+ * Each sum is exact in int32 for up to UVLM_MOST columns, in whatever order its terms are added, so that all forms give
+ * the same bits.
  *
  *   plain    a loop that says what is computed
  *   AVX2     16 pairs at a time, widened to int16, multiplied and added in pairs (vpmaddwd)
- *   AVX-512  32 at a time, with the sum in the same instruction (vpdpwssd)
- *   Helium   16 at a time, multiplied and added up across the vector (VMLADAVA)
- */
+ *   AVX-512  64 at a time. VNNI's vpdpbusd multiplies unsigned by signed bytes: so it is given x + 128, and 128 times
+ *            the sum of the weights, which the same instruction adds up, is taken off at the end
+ *   Helium   16 at a time of four rows, which share x, multiplied and added up across the vector (VMLADAVA): mve.h
+ *
+ * The weights of a large matrix come from far away and are read once: the x86 forms ask for them 2 KB ahead. That
+ * address may lie behind the matrix; it is a hint and reads nothing there. */
 #ifndef UVLM_DOT_S8_H
 #define UVLM_DOT_S8_H
 
 #include "forms.h"
+#include "mve.h"
 
-typedef int32_t uvlm_dot(const int8_t *w, const int8_t *x, int32_t n);
+enum { UVLM_ROWS = 16 }; /* rows at a time */
+
+/* rows up to UVLM_ROWS. */
+typedef void uvlm_dots(const int8_t *weight, const int8_t *x, int32_t rows, int32_t columns, int32_t *sums);
 
 static inline int32_t uvlm_dot_plain(const int8_t *w, const int8_t *x, int32_t n) {
     int32_t sum = 0;
@@ -19,11 +28,19 @@ static inline int32_t uvlm_dot_plain(const int8_t *w, const int8_t *x, int32_t n
     return sum;
 }
 
+static inline void uvlm_dots_plain(const int8_t *weight, const int8_t *x, int32_t rows, int32_t columns,
+                                   int32_t *sums) {
+    for (int32_t i = 0; i < rows; i++, weight += columns) sums[i] = uvlm_dot_plain(weight, x, columns);
+}
+
 #ifdef UVLM_X86
+#define UVLM_AHEAD(w, i) _mm_prefetch((const char *)((uintptr_t)(w) + (uintptr_t)(i) + 2048), _MM_HINT_T0)
+
 UVLM_FOR_AVX2 static inline int32_t uvlm_dot_avx2(const int8_t *w, const int8_t *x, int32_t n) {
     __m256i a = _mm256_setzero_si256(), b = a;
     int32_t i = 0;
     for (; i + 32 <= n; i += 32) {
+        if (!(i & 32)) UVLM_AHEAD(w, i);
         __m256i w0 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(w + i)));
         __m256i x0 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(x + i)));
         __m256i w1 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(w + i + 16)));
@@ -35,29 +52,57 @@ UVLM_FOR_AVX2 static inline int32_t uvlm_dot_avx2(const int8_t *w, const int8_t 
     __m128i c = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
     c = _mm_add_epi32(c, _mm_shuffle_epi32(c, 0x4E));
     c = _mm_add_epi32(c, _mm_shuffle_epi32(c, 0xB1));
-    return _mm_cvtsi128_si32(c) + uvlm_dot_plain(w + i, x + i, n - i);
+    int32_t sum = _mm_cvtsi128_si32(c);
+    for (; i < n; i++) sum += w[i] * x[i];
+    return sum;
 }
 
-UVLM_FOR_AVX512 static inline int32_t uvlm_dot_avx512(const int8_t *w, const int8_t *x, int32_t n) {
-    __m512i a = _mm512_setzero_si512(), b = a;
+UVLM_FOR_AVX2 static inline void uvlm_dots_avx2(const int8_t *weight, const int8_t *x, int32_t rows, int32_t columns,
+                                                int32_t *sums) {
+    for (int32_t i = 0; i < rows; i++, weight += columns) sums[i] = uvlm_dot_avx2(weight, x, columns);
+}
+
+/* 16 sums that are still to be added up. */
+UVLM_FOR_AVX512 static inline __m512i uvlm_row_avx512(const int8_t *w, const int8_t *x, int32_t n) {
+    __m512i a = _mm512_setzero_si512(), b = a, one = _mm512_set1_epi8(1), offset = _mm512_set1_epi8(-128);
     int32_t i = 0;
     for (; i + 64 <= n; i += 64) {
-        __m512i w0 = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(const void *)(w + i)));
-        __m512i x0 = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(const void *)(x + i)));
-        __m512i w1 = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(const void *)(w + i + 32)));
-        __m512i x1 = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(const void *)(x + i + 32)));
-        a = _mm512_dpwssd_epi32(a, w0, x0);
-        b = _mm512_dpwssd_epi32(b, w1, x1);
+        UVLM_AHEAD(w, i);
+        __m512i w0 = _mm512_loadu_si512(w + i);
+        a = _mm512_dpbusd_epi32(a, _mm512_xor_si512(_mm512_loadu_si512(x + i), offset), w0);
+        b = _mm512_dpbusd_epi32(b, one, w0);
     }
-    if (i < n) { /* the rest: bytes behind the end are not read, and count as 0 */
-        for (; i < n; i += 32) {
-            __mmask32 mask = n - i >= 32 ? 0xFFFFFFFFu : (((__mmask32)1 << (n - i)) - 1);
-            __m512i w0 = _mm512_cvtepi8_epi16(_mm256_maskz_loadu_epi8(mask, w + i));
-            __m512i x0 = _mm512_cvtepi8_epi16(_mm256_maskz_loadu_epi8(mask, x + i));
-            a = _mm512_dpwssd_epi32(a, w0, x0);
-        }
+    if (i < n) { /* bytes behind the end are not read, and count as 0 */
+        __mmask64 some = ((__mmask64)1 << (n - i)) - 1;
+        __m512i w0 = _mm512_maskz_loadu_epi8(some, w + i);
+        a = _mm512_dpbusd_epi32(a, _mm512_xor_si512(_mm512_maskz_loadu_epi8(some, x + i), offset), w0);
+        b = _mm512_dpbusd_epi32(b, one, w0);
     }
-    return _mm512_reduce_add_epi32(_mm512_add_epi32(a, b));
+    return _mm512_sub_epi32(a, _mm512_slli_epi32(b, 7));
+}
+
+UVLM_FOR_AVX512 static inline __m512i uvlm_pairs_avx512(__m512i a, __m512i b) {
+    return _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+}
+
+UVLM_FOR_AVX512 static inline void uvlm_dots_avx512(const int8_t *weight, const int8_t *x, int32_t rows,
+                                                    int32_t columns, int32_t *sums) {
+    int32_t i = 0;
+    for (; i + 4 <= rows; i += 4, weight += 4 * (size_t)columns) { /* four rows are added up in one go */
+        __m512i a = uvlm_row_avx512(weight, x, columns);
+        __m512i b = uvlm_row_avx512(weight + columns, x, columns);
+        __m512i c = uvlm_row_avx512(weight + 2 * (size_t)columns, x, columns);
+        __m512i d = uvlm_row_avx512(weight + 3 * (size_t)columns, x, columns);
+        a = uvlm_pairs_avx512(a, b);
+        c = uvlm_pairs_avx512(c, d);
+        a = _mm512_add_epi32(_mm512_unpacklo_epi64(a, c), _mm512_unpackhi_epi64(a, c));
+        __m256i e = _mm256_add_epi32(_mm512_castsi512_si256(a), _mm512_extracti64x4_epi64(a, 1));
+        __m128i f = _mm_add_epi32(_mm256_castsi256_si128(e), _mm256_extracti128_si256(e, 1));
+        _mm_storeu_si128((__m128i *)(void *)(sums + i), f);
+    }
+    for (; i < rows; i++, weight += columns) {
+        sums[i] = _mm512_reduce_add_epi32(uvlm_row_avx512(weight, x, columns));
+    }
 }
 #endif
 
@@ -70,22 +115,30 @@ static inline int32_t uvlm_dot_mve(const int8_t *w, const int8_t *x, int32_t n) 
     }
     return sum;
 }
+
+static inline void uvlm_dots_mve(const int8_t *weight, const int8_t *x, int32_t rows, int32_t columns, int32_t *sums) {
+    int32_t i = 0;
+    for (; i + 4 <= rows; i += 4, weight += 4 * (size_t)columns) {
+        vstrwq_s32(sums + i, uvlm_dot4_asm(weight, columns, x, columns));
+    }
+    for (; i < rows; i++, weight += columns) sums[i] = uvlm_dot_mve(weight, x, columns);
+}
 #endif
 
-static inline uvlm_dot *uvlm_dot_of(int form) {
+static inline uvlm_dots *uvlm_dots_of(int form) {
     switch (form) {
 #ifdef UVLM_X86
     case UVLM_AVX2:
-        return uvlm_dot_avx2;
+        return uvlm_dots_avx2;
     case UVLM_AVX512:
-        return uvlm_dot_avx512;
+        return uvlm_dots_avx512;
 #endif
 #ifdef UVLM_HELIUM
     case UVLM_MVE:
-        return uvlm_dot_mve;
+        return uvlm_dots_mve;
 #endif
     default:
-        return uvlm_dot_plain;
+        return uvlm_dots_plain;
     }
 }
 

@@ -1,10 +1,10 @@
 /* int8 matrix times int8 vector, one multiplier and shift a row: where nearly all bytes of a decoder step are read.
- *
- * x is widened again for every row: it stays in the first cache, while the weights come from far away. With Helium four
- * rows share it, and are requantised together; the last four rows may be some that were done before. */
+ * The products have forms for each processor (dot_s8.h); what follows is one multiplication a row. With Helium four
+ * rows share x and are requantised together; the last four rows may be some that were done before. */
 #include "dot_s8.h"
-#include "fixed.h"
+#include "fixed_x86.h"
 #include "kernels_s8.h"
+#include "mve.h"
 #include "mve.h"
 
 static int wrong(const uvlm_gemm *r, const void *x, const void *y) {
@@ -38,6 +38,61 @@ static void fours_of_logits(const uvlm_gemm *r, const int8_t *x, int32_t *y, int
 }
 #endif
 
+/* What follows the products of up to UVLM_ROWS rows, from row `first` on: bias, lift, multiplier, shift. */
+static void scaled_plain(const uvlm_gemm *r, int32_t first, int32_t count, int32_t lift, int32_t *sums) {
+    for (int32_t k = 0; k < count; k++) {
+        int32_t i = first + k;
+        sums[k] = uvlm_requantise(uvlm_lift(uvlm_sum(sums[k], r->bias[i]), lift), r->m[i], r->s[i]);
+    }
+}
+
+#ifdef UVLM_X86
+UVLM_FOR_AVX512 static void scaled_avx512(const uvlm_gemm *r, int32_t first, int32_t count, int32_t lift,
+                                          int32_t *sums) {
+    __mmask16 some = (__mmask16)((1 << count) - 1);
+    __m512i s = _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(some, r->s + first));
+    if (_mm512_movepi32_mask(s)) { /* a shift to the left, which only outputs of very fine scale have */
+        scaled_plain(r, first, count, lift, sums);
+        return;
+    }
+    __m512i sum = _mm512_add_epi32(_mm512_maskz_loadu_epi32(some, sums), _mm512_maskz_loadu_epi32(some, r->bias + first));
+    sum = _mm512_sll_epi32(sum, _mm_cvtsi32_si128(lift));
+    __m512i m = _mm512_maskz_loadu_epi32(some, r->m + first);
+    _mm512_mask_storeu_epi32(sums, some, uvlm_requantise_each_avx512(sum, m, s));
+}
+#endif
+
+#ifdef UVLM_HELIUM
+/* Four rows at a time. */
+static void scaled_mve(const uvlm_gemm *r, int32_t first, int32_t count, int32_t lift, int32_t *sums) {
+    const int32_t *bias = r->bias + first, *m = r->m + first;
+    const int8_t *s = r->s + first;
+    int32_t k = 0;
+    for (; k + 4 <= count; k += 4, bias += 4, m += 4, s += 4) {
+        int32x4_t sum = vshlq_r_s32(vaddq_s32(vldrwq_s32(sums + k), vldrwq_s32(bias)), lift);
+        vstrwq_s32(sums + k, uvlm_requantise_mve(sum, vldrwq_s32(m), vldrbq_s32(s)));
+    }
+    if (k < count) scaled_plain(r, first + k, count - k, lift, sums + k);
+}
+#endif
+
+static void scaled(int form, const uvlm_gemm *r, int32_t first, int32_t count, int32_t lift, int32_t *sums) {
+#ifdef UVLM_X86
+    if (form == UVLM_AVX512) {
+        scaled_avx512(r, first, count, lift, sums);
+        return;
+    }
+#endif
+#ifdef UVLM_HELIUM
+    if (form == UVLM_MVE) {
+        scaled_mve(r, first, count, lift, sums);
+        return;
+    }
+#endif
+    (void)form;
+    scaled_plain(r, first, count, lift, sums);
+}
+
 int uvlm_gemm_s8_as(int form, const uvlm_gemm *r, const int8_t *x, int8_t *y) {
     int status = wrong(r, x, y);
     if (status) return status;
@@ -49,10 +104,12 @@ int uvlm_gemm_s8_as(int form, const uvlm_gemm *r, const int8_t *x, int8_t *y) {
         return UVLM_OK;
     }
 #endif
-    uvlm_dot *of = uvlm_dot_of(form);
-    for (int32_t i = 0; i < r->rows; i++) {
-        int32_t sum = uvlm_sum(of(r->weight + (size_t)i * (size_t)r->columns, x, r->columns), r->bias[i]);
-        y[i] = uvlm_narrow(uvlm_requantise(uvlm_lift(sum, r->lift), r->m[i], r->s[i]), r->zero_y);
+    uvlm_dots *of = uvlm_dots_of(form);
+    for (int32_t i = 0; i < r->rows; i += UVLM_ROWS) {
+        int32_t left = r->rows - i, count = left < UVLM_ROWS ? left : UVLM_ROWS, sums[UVLM_ROWS];
+        of(r->weight + (size_t)i * (size_t)r->columns, x, count, r->columns, sums);
+        scaled(form, r, i, count, r->lift, sums);
+        for (int32_t k = 0; k < count; k++) y[i + k] = uvlm_narrow(sums[k], r->zero_y);
     }
     return UVLM_OK;
 }
@@ -70,10 +127,11 @@ int uvlm_logits_s8_as(int form, const uvlm_gemm *r, const int8_t *x, int32_t *y)
         return UVLM_OK;
     }
 #endif
-    uvlm_dot *of = uvlm_dot_of(form);
-    for (int32_t i = 0; i < r->rows; i++) {
-        int32_t sum = uvlm_sum(of(r->weight + (size_t)i * (size_t)r->columns, x, r->columns), r->bias[i]);
-        y[i] = uvlm_requantise(sum, r->m[i], r->s[i]);
+    uvlm_dots *of = uvlm_dots_of(form);
+    for (int32_t i = 0; i < r->rows; i += UVLM_ROWS) {
+        int32_t left = r->rows - i, count = left < UVLM_ROWS ? left : UVLM_ROWS;
+        of(r->weight + (size_t)i * (size_t)r->columns, x, count, r->columns, y + i);
+        scaled(form, r, i, count, 0, y + i);
     }
     return UVLM_OK;
 }

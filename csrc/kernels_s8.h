@@ -17,6 +17,7 @@ typedef struct {
     int32_t count;
 } uvlm_look_up;
 int uvlm_look_up_s8(const uvlm_look_up *r, const int8_t *x, int8_t *y);
+int uvlm_look_up_s8_as(int form, const uvlm_look_up *r, const int8_t *x, int8_t *y);
 
 /* y = W x + bias, requantised row by row. */
 typedef struct {
@@ -75,6 +76,7 @@ typedef struct {
 } uvlm_mean;
 int uvlm_mean_s8(const uvlm_mean *r, const int8_t *x, int8_t *y);
 int uvlm_most_s8(const uvlm_mean *r, const int8_t *x, int8_t *y);
+int uvlm_most_s8_as(int form, const uvlm_mean *r, const int8_t *x, int8_t *y);
 
 /* Means over squares of `side` that do not overlap; and the opposite, every number a square. */
 typedef struct {

@@ -10,19 +10,19 @@
 #include "kernels_s8.h"
 #include "mve.h"
 
-/* All gates; every one of them reads all of h. */
-static void gates(const uvlm_lstm *r, const int8_t *x, const int8_t *h, int32_t *z, uvlm_dot *of) {
-    size_t hidden = (size_t)r->hidden, columns = (size_t)r->columns;
-    for (size_t i = 0; i < 4 * hidden; i++) {
-        int32_t heard = uvlm_sum(of(r->weight + i * columns, x, r->columns), r->bias[i]);
-        int32_t kept = uvlm_sum(of(r->weight_h + i * hidden, h, r->hidden), r->bias_h[i]);
-        int64_t sum = (int64_t)uvlm_requantise(heard, r->m[i], r->s[i]) + uvlm_requantise(kept, r->m_h[i], r->s_h[i]);
+/* The sums of up to UVLM_ROWS gates, from gate `first` on. */
+static void gates_plain(const uvlm_lstm *r, size_t first, int32_t count, const int32_t *heard, const int32_t *kept,
+                        int32_t *z) {
+    for (int32_t k = 0; k < count; k++) {
+        size_t i = first + (size_t)k;
+        int64_t sum = (int64_t)uvlm_requantise(uvlm_sum(heard[k], r->bias[i]), r->m[i], r->s[i]) +
+                      uvlm_requantise(uvlm_sum(kept[k], r->bias_h[i]), r->m_h[i], r->s_h[i]);
         z[i] = uvlm_to_s16(uvlm_to_s32(sum));
     }
 }
 
 /* c and h from the gates, cells `from` on. */
-static void cells(const uvlm_lstm *r, const int32_t *z, size_t from, int8_t *h, int16_t *c) {
+static void cells_plain(const uvlm_lstm *r, const int32_t *z, size_t from, int8_t *h, int16_t *c) {
     size_t hidden = (size_t)r->hidden;
     for (size_t i = from; i < hidden; i++) {
         int32_t in = uvlm_curve((int16_t)z[i], r->sigmoid);
@@ -45,17 +45,22 @@ static int32x4_t curve_mve(int32x4_t x, const int16_t *table) {
     return vaddq_s32(low, vrshrq_n_s32(vmulq_s32(rise, rest), 7));
 }
 
-/* Four at a time; there are 4 hidden gates, so that none is left over, and the last cells go the plain way. */
-static void step_mve(const uvlm_lstm *r, const int8_t *x, int8_t *h, int16_t *c, int32_t *z) {
-    int32_t hidden = r->hidden, columns = r->columns;
-    const int8_t *w = r->weight, *w_h = r->weight_h;
-    for (size_t i = 0; i < 4 * (size_t)hidden; i += 4, w += 4 * columns, w_h += 4 * hidden) {
-        int32x4_t heard = uvlm_rows_mve(w, columns, x, r->bias + i, r->m + i, r->s + i, 0);
-        int32x4_t kept = uvlm_rows_mve(w_h, hidden, h, r->bias_h + i, r->m_h + i, r->s_h + i, 0);
-        vstrwq_s32(z + i, uvlm_to_s16_mve(vqaddq_s32(heard, kept)));
+/* Four at a time; there are 4 hidden gates, so that none is left over. */
+static void gates_mve(const uvlm_lstm *r, size_t first, int32_t count, const int32_t *heard, const int32_t *kept,
+                      int32_t *z) {
+    for (size_t i = first; i < first + (size_t)count; i += 4, heard += 4, kept += 4) {
+        int32x4_t a = vaddq_s32(vldrwq_s32(heard), vldrwq_s32(r->bias + i));
+        int32x4_t b = vaddq_s32(vldrwq_s32(kept), vldrwq_s32(r->bias_h + i));
+        a = uvlm_requantise_mve(a, vldrwq_s32(r->m + i), vldrbq_s32(r->s + i));
+        b = uvlm_requantise_mve(b, vldrwq_s32(r->m_h + i), vldrbq_s32(r->s_h + i));
+        vstrwq_s32(z + i, uvlm_to_s16_mve(vqaddq_s32(a, b)));
     }
+}
+
+/* The last cells, fewer than four, go the plain way. */
+static void cells_mve(const uvlm_lstm *r, const int32_t *z, int8_t *h, int16_t *c) {
     uvlm_scale_mve write = uvlm_scale_of(r->write_m, r->write_s), read = uvlm_scale_of(r->c_m, r->c_s);
-    size_t i = 0, side = (size_t)hidden;
+    size_t i = 0, side = (size_t)r->hidden;
     for (; i + 4 <= side; i += 4) {
         int32x4_t in = curve_mve(vldrwq_s32(z + i), r->sigmoid);
         int32x4_t forget = curve_mve(vldrwq_s32(z + side + i), r->sigmoid);
@@ -67,7 +72,7 @@ static void step_mve(const uvlm_lstm *r, const int8_t *x, int8_t *h, int16_t *c,
         int32x4_t bent = curve_mve(uvlm_to_s16_mve(uvlm_rescale_mve(next, read)), r->tanh);
         vstrbq_s32(h + i, uvlm_narrow_mve(vrshrq_n_s32(vmulq_s32(out, bent), 23), 0));
     }
-    cells(r, z, i, h, c);
+    cells_plain(r, z, i, h, c);
 }
 #endif
 
@@ -77,14 +82,28 @@ int uvlm_lstm_s8_as(int form, const uvlm_lstm *r, const int8_t *x, int8_t *h, in
     if (!r->sigmoid || !r->tanh) return UVLM_NULL;
     if (r->hidden < 1 || r->hidden > UVLM_MOST || r->columns < 1 || r->columns > UVLM_MOST) return UVLM_SIZE;
     if (!uvlm_has(form)) return UVLM_FORM;
+    uvlm_dots *of = uvlm_dots_of(form);
+    int32_t heard[UVLM_ROWS], kept[UVLM_ROWS];
+    size_t hidden = (size_t)r->hidden, columns = (size_t)r->columns;
+    for (size_t i = 0; i < 4 * hidden; i += UVLM_ROWS) { /* all gates first: every one of them reads all of h */
+        int32_t count = 4 * hidden - i < UVLM_ROWS ? (int32_t)(4 * hidden - i) : UVLM_ROWS;
+        of(r->weight + i * columns, x, count, r->columns, heard);
+        of(r->weight_h + i * hidden, h, count, r->hidden, kept);
+#ifdef UVLM_HELIUM
+        if (form == UVLM_MVE) {
+            gates_mve(r, i, count, heard, kept, scratch);
+            continue;
+        }
+#endif
+        gates_plain(r, i, count, heard, kept, scratch);
+    }
 #ifdef UVLM_HELIUM
     if (form == UVLM_MVE) {
-        step_mve(r, x, h, c, scratch);
+        cells_mve(r, scratch, h, c);
         return UVLM_OK;
     }
 #endif
-    gates(r, x, h, scratch, uvlm_dot_of(form));
-    cells(r, scratch, 0, h, c);
+    cells_plain(r, scratch, 0, h, c);
     return UVLM_OK;
 }
 

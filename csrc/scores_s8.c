@@ -6,10 +6,11 @@
 int uvlm_scores_s8(const uvlm_scores *r, const int8_t *x, int32_t *y) {
     if (!r || !x || !y || !r->weight || !r->bias || !r->m || !r->s) return UVLM_NULL;
     if (r->positions < 1 || r->channels < 1 || r->positions > UVLM_MOST || r->channels > UVLM_MOST) return UVLM_SIZE;
-    uvlm_dot *of = uvlm_dot_of(uvlm_form());
-    for (int32_t l = 0; l < r->positions; l++) {
-        int32_t sum = uvlm_sum(of(r->weight, x + (size_t)l * (size_t)r->channels, r->channels), r->bias[0]);
-        y[l] = uvlm_requantise(sum, r->m[0], r->s[0]);
+    uvlm_dots *of = uvlm_dots_of(uvlm_form());
+    for (int32_t l = 0; l < r->positions; l += UVLM_ROWS) { /* here the map is the matrix, and the weight the vector */
+        int32_t left = r->positions - l;
+        of(x + (size_t)l * (size_t)r->channels, r->weight, left < UVLM_ROWS ? left : UVLM_ROWS, r->channels, y + l);
     }
+    for (int32_t l = 0; l < r->positions; l++) y[l] = uvlm_requantise(uvlm_sum(y[l], r->bias[0]), r->m[0], r->s[0]);
     return UVLM_OK;
 }

@@ -1,4 +1,4 @@
-"""Where the shipped files are: in the checkout's data/ and benchmarks/results/, or inside an installed wheel."""
+"""Where the shipped files are: in the checkout's data/, csrc/ and benchmarks/results/, or inside an installed wheel."""
 
 import json
 from pathlib import Path
@@ -31,6 +31,18 @@ def data_path(name: str) -> Path:
     """
     installed = PACKAGE / "_data"  # exists in a wheel only: setuptools puts data/ there
     return _shipped(installed if installed.is_dir() else PACKAGE.parent / "data", name)
+
+
+def csrc() -> Path:
+    """Return the folder of the C kernels.
+
+    Raises
+    ------
+    FileNotFoundError
+        If neither the checkout nor the installed package has it.
+    """
+    installed = PACKAGE / "_csrc"  # likewise, with csrc/
+    return _shipped(installed if installed.is_dir() else PACKAGE.parent / "csrc", "status.h").parent
 
 
 def result(name: str) -> dict[str, Any]:
