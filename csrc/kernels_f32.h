@@ -53,8 +53,12 @@ int uvlm_ssm_step_f32_poly_as(int form, const uvlm_float_ssm *r, const float *de
 /* `steps` of them: delta, u and y (steps, channels), b and c (steps, states). */
 int uvlm_ssm_scan_f32(const uvlm_float_ssm *r, int32_t steps, const float *delta, const float *u, const float *b,
                       const float *c, float *h, float *y);
+int uvlm_ssm_scan_f32_lut(const uvlm_float_ssm *r, int32_t steps, const float *delta, const float *u, const float *b,
+                          const float *c, float *h, float *y);
 int uvlm_ssm_scan_f32_lut_as(int form, const uvlm_float_ssm *r, int32_t steps, const float *delta, const float *u,
                              const float *b, const float *c, float *h, float *y);
+int uvlm_ssm_scan_f32_poly(const uvlm_float_ssm *r, int32_t steps, const float *delta, const float *u, const float *b,
+                           const float *c, float *h, float *y);
 int uvlm_ssm_scan_f32_poly_as(int form, const uvlm_float_ssm *r, int32_t steps, const float *delta, const float *u,
                               const float *b, const float *c, float *h, float *y);
 
