@@ -1,4 +1,5 @@
-/* One step of the selective SSM with exp from a table: ssm_step_f32.c with one line changed.
+/* One step of the selective SSM with exp from a table. The plain form has the loop of ssm_step_f32.c in four parts, of
+ * which a compiler makes instructions for several states at once; the last is a sum, whose order it must not change.
  *
  * exp(delta A) = 2^(delta log2(e) A): the constant is multiplied into delta, once a channel and not once a state. That
  * rounds once more, so that the decay is off by a relative 2.0 * 10^-7 + 1.4 * 10^-7 |delta A| (exp_f32.h), and the
