@@ -353,7 +353,15 @@ def test_wrong_inputs_are_told(kind: str) -> None:
         kernel(*given, given[0])
     with pytest.raises(ValueError, match="in the form 'neon'; here it has plain"):
         kernel(*given, form="neon")
-    if kind not in ("look_up", "concat", "mean", "most", "pool", "enlarge", "softmax"):  # which take any shape of theirs
+    if kind not in (
+        "look_up",
+        "concat",
+        "mean",
+        "most",
+        "pool",
+        "enlarge",
+        "softmax",
+    ):  # which take any shape of theirs
         with pytest.raises(ValueError, match=f"{kind} was given"):
             Kernel(case.record, *((*x.shape[:-1], x.shape[-1] + 1) for x in given))
 
