@@ -14,6 +14,7 @@ from tests.kernel_cases import INT32, MAKERS, Dice
 from uvlm_mini.baselines.bahdanau import BahdanauLSTM
 from uvlm_mini.datasets.vocab import BOS
 from uvlm_mini.kernels import library
+from uvlm_mini.kernels.compilers import find
 from uvlm_mini.kernels.program import ALIGNED, Block, CProgram, place
 from uvlm_mini.kernels.s8 import forms
 from uvlm_mini.kernels.structs import CHANGED, STRUCTS
@@ -22,6 +23,10 @@ from uvlm_mini.quantize.integer_lstm import quantize_lstm
 from uvlm_mini.quantize.integer_ops import KERNELS, Program, Record
 
 pytest.importorskip("cffi")
+try:
+    find()
+except RuntimeError as none:
+    pytest.skip(str(none), allow_module_level=True)
 
 
 @pytest.fixture(scope="module")
