@@ -1,8 +1,10 @@
 """The integer kernels in C give the bits of integer_ops.py: at random, at every end, in every form."""
 
 import functools
+import re
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -362,6 +364,18 @@ def test_wrong_inputs_are_told(kind: str) -> None:
             Kernel(case.record, *((*x.shape[:-1], x.shape[-1] + 1) for x in given))
 
 
+@pytest.mark.parametrize("kind", ["add", "mul"])
+def test_shapes_that_do_not_go_together_are_told(kind: str) -> None:
+    """Broadcasting is over all positions or over all channels: more than NumPy knows, C has no strides for."""
+    numbers = dict.fromkeys(("zero_x", "zero_other", "zero_y", "s", "factor_x", "factor_other", "m", "lift"), 0)
+    record = Record(kind, ("x", "other"), ("y",), numbers)
+    for x, other in (((4,), (3,)), ((2, 3, 4), (4,)), ((2, 3, 4), (2, 1, 4)), ((2, 3, 4), (2, 1, 1))):
+        with pytest.raises(ValueError, match=f"{kind} was given .*, but takes"):
+            Kernel(record, x, other)
+    with pytest.raises(ValueError, match="two values, or one and the record's constant"):
+        Kernel(record, (4,))
+
+
 def test_wrong_words_are_told() -> None:
     case, _ = case_of("word")
     with pytest.raises(ValueError, match=r"uvlm_word_s8 refused: a number is out of the range"):
@@ -500,7 +514,7 @@ def test_golden_vectors_are_what_python_gives() -> None:
 
 def test_golden_vectors_in_c(tmp_path: Path) -> None:
     """The C program finds all equal, and one changed number."""
-    sources = [str(path) for path in sorted((ROOT / "csrc").glob("*.c"))]
+    sources = [path for path in sorted((ROOT / "csrc").glob("*.c")) if "f32" not in path.name]
     flags = ["-std=c99", "-ffp-contract=off", "-O0", "-Wall", "-Wextra", "-Werror"]
 
     def built(main: Path) -> subprocess.CompletedProcess[str]:
@@ -508,10 +522,13 @@ def test_golden_vectors_in_c(tmp_path: Path) -> None:
         subprocess.run([*COMPILER, *flags, "-o", str(program), str(main), *objects, "-lm"], check=True)
         return subprocess.run([str(program)], capture_output=True, text=True)
 
-    objects: list[str] = []
-    for source in sources:
-        objects.append(str(tmp_path / f"{Path(source).stem}.o"))
-        subprocess.run([*COMPILER, *flags, "-c", "-o", objects[-1], source], check=True)
+    def compiled(source: Path) -> str:
+        made = str(tmp_path / f"{source.stem}.o")
+        subprocess.run([*COMPILER, *flags, "-c", "-o", made, str(source)], check=True)
+        return made
+
+    with ThreadPoolExecutor(2) as pool:
+        objects = list(pool.map(compiled, sources))
     done = built(ROOT / "csrc" / "tests" / "golden.c")
     assert done.returncode == 0 and done.stdout.endswith("all equal\n"), done.stdout
     lines = done.stdout.splitlines()[:-2]
@@ -523,9 +540,10 @@ def test_golden_vectors_in_c(tmp_path: Path) -> None:
     wrong = tmp_path / "csrc" / "tests" / "golden.c"
     shutil.copy(ROOT / "csrc" / "tests" / "golden.c", wrong)
     text = golden.PATH.read_text(encoding="utf8")
-    assert text.count(".zero_y = ") > 20
     start = text.index("static const uvlm_gemm gemm_real_0")
-    changed = text[:start] + text[start:].replace(".m = ", ".m = 1 + ", 1)
+    zero = re.search(r"\.zero_y = (-?\d+)", text[start:])
+    assert zero
+    changed = text[:start] + text[start:].replace(zero[0], f".zero_y = {(int(zero[1]) + 3) % 100}", 1)
     wrong.with_name("golden_vectors.h").write_text(changed, encoding="utf8")
     done = built(wrong)
     assert done.returncode == 1 and "gemm, vector 0, plain: " in done.stdout and done.stdout.endswith("WRONG\n")
