@@ -84,6 +84,7 @@ class CProgram:
         types = {
             name: kind
             for record in program.records
+            if record.kind != "view"
             for name, kind in zip(record.inputs, input_types(record, len(record.inputs)), strict=True)
         }
         for name in program.inputs:
