@@ -117,7 +117,7 @@ static void depthwise_mve(const uvlm_conv *r, const int8_t *x, int32_t top, int3
         vstrbq_s16(y + c, vreinterpretq_s16_s8(vqmovnbq_s16(vdupq_n_s8(0), both)));
     }
     for (; c < channels; c++) {
-        int32_t sum = uvlm_lift(uvlm_sum(window(r, x, top, left, c, uvlm_dot_plain), r->bias[c]), r->lift);
+        int32_t sum = uvlm_lift(uvlm_sum(window(r, x, top, left, c, uvlm_dots_plain), r->bias[c]), r->lift);
         y[c] = uvlm_narrow(uvlm_requantise(sum, r->m[c], r->s[c]), r->zero_y);
     }
 }
