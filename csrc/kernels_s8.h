@@ -17,6 +17,7 @@ typedef struct {
     int32_t count;
 } uvlm_look_up;
 int uvlm_look_up_s8(const uvlm_look_up *r, const int8_t *x, int8_t *y);
+int uvlm_look_up_s8_as(int form, const uvlm_look_up *r, const int8_t *x, int8_t *y);
 
 /* y = W x + bias, requantised row by row. */
 typedef struct {
@@ -75,6 +76,7 @@ typedef struct {
 } uvlm_mean;
 int uvlm_mean_s8(const uvlm_mean *r, const int8_t *x, int8_t *y);
 int uvlm_most_s8(const uvlm_mean *r, const int8_t *x, int8_t *y);
+int uvlm_most_s8_as(int form, const uvlm_mean *r, const int8_t *x, int8_t *y);
 
 /* Means over squares of `side` that do not overlap; and the opposite, every number a square. */
 typedef struct {
@@ -108,6 +110,7 @@ typedef struct {
     int32_t hidden, zero_y, epsilon, m, s, lift;
 } uvlm_layer_norm;
 int uvlm_layer_norm_s8(const uvlm_layer_norm *r, const int8_t *x, int8_t *y);
+int uvlm_layer_norm_s8_as(int form, const uvlm_layer_norm *r, const int8_t *x, int8_t *y);
 
 /* One step of the selective SSM: dt, u and y (channels), b and c (states), h (channels, states), which it changes.
  * states up to 256. */
@@ -151,6 +154,7 @@ typedef struct {
     int32_t positions, channels, zero_x, zero_y, m, s, lift;
 } uvlm_attend;
 int uvlm_attend_s8(const uvlm_attend *r, const int16_t *share, const int8_t *x, int8_t *y);
+int uvlm_attend_s8_as(int form, const uvlm_attend *r, const int16_t *share, const int8_t *x, int8_t *y);
 
 /* What an LSTM starts with: (columns) -> h (hidden) int8 and c (hidden) int16. */
 typedef struct {

@@ -38,6 +38,9 @@ int32_t fuzz_few(int32_t x, int32_t most);
 /* Room for so many pointers, to be filled by the target. */
 void *fuzz_pointers(int32_t count);
 
+/* Whether all buffers so far have their full sizes. */
+int fuzz_fits(void);
+
 /* Whether to call the kernel: not if its buffers are allowed and too large to be tried, or it would take too long. */
 int fuzz_ready(double work);
 
@@ -69,10 +72,11 @@ void fuzz_add(const char *name, void (*run)(void));
     static void fuzz_##name(void) {                                                                            \
         record r;                                                                                              \
         double work = 1;                                                                                       \
+        int kind = forms;                                                                                      \
         fuzz_numbers(&r, sizeof r, offsetof(record, first));                                                   \
         memory;                                                                                                \
         if (!fuzz_ready(work)) return;                                                                         \
-        for (int form = -2; fuzz_next(&form, forms);) fuzz_judge(form, forms, OF_##forms(name, __VA_ARGS__));  \
+        for (int form = -2; fuzz_next(&form, kind);) fuzz_judge(form, kind, OF_##forms(name, __VA_ARGS__));    \
     }                                                                                                          \
     __attribute__((constructor)) static void add_##name(void) { fuzz_add(#name, fuzz_##name); }
 
