@@ -69,12 +69,14 @@ typedef struct {
     int32_t zero_x, zero_other, zero_y, m, s, lift;
 } uvlm_mul;
 int uvlm_mul_s8(const uvlm_mul *r, const int8_t *x, const int8_t *other, int8_t *y);
+int uvlm_mul_s8_as(int form, const uvlm_mul *r, const int8_t *x, const int8_t *other, int8_t *y);
 
 /* Mean and maximum of every channel: (positions, channels) -> (channels). */
 typedef struct {
     int32_t positions, channels, zero_x, zero_y, m, s, lift;
 } uvlm_mean;
 int uvlm_mean_s8(const uvlm_mean *r, const int8_t *x, int8_t *y);
+int uvlm_mean_s8_as(int form, const uvlm_mean *r, const int8_t *x, int8_t *y);
 int uvlm_most_s8(const uvlm_mean *r, const int8_t *x, int8_t *y);
 int uvlm_most_s8_as(int form, const uvlm_mean *r, const int8_t *x, int8_t *y);
 

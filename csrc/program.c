@@ -209,10 +209,10 @@ static int run(int form, const uvlm_record *record, int8_t *arena) {
         if (((const uvlm_add *)n)->constant) return uvlm_add_s8_as(form, n, arena + at[0], NULL, arena + at[1]);
         return uvlm_add_s8_as(form, n, arena + at[0], arena + at[1], arena + at[2]);
     case UVLM_MUL:
-        if (((const uvlm_mul *)n)->constant) return uvlm_mul_s8(n, arena + at[0], NULL, arena + at[1]);
-        return uvlm_mul_s8(n, arena + at[0], arena + at[1], arena + at[2]);
+        if (((const uvlm_mul *)n)->constant) return uvlm_mul_s8_as(form, n, arena + at[0], NULL, arena + at[1]);
+        return uvlm_mul_s8_as(form, n, arena + at[0], arena + at[1], arena + at[2]);
     case UVLM_MEAN:
-        return uvlm_mean_s8(n, arena + at[0], arena + at[1]);
+        return uvlm_mean_s8_as(form, n, arena + at[0], arena + at[1]);
     case UVLM_MAXIMUM:
         return uvlm_most_s8_as(form, n, arena + at[0], arena + at[1]);
     case UVLM_POOL:
