@@ -10,7 +10,7 @@
 UVLM_FOR_AVX512 static void add_avx512(const uvlm_add *r, const int8_t *x, const int8_t *other, int8_t *y) {
     __m512i by_x = _mm512_set1_epi32(r->factor_x), by_other = _mm512_set1_epi32(r->factor_other);
     int32_t zeros = uvlm_sum(uvlm_times(r->zero_x, r->factor_x), uvlm_times(r->zero_other, r->factor_other));
-    __m512i start = _mm512_set1_epi32(uvlm_sum((int32_t)(1u << (r->s - 1)), -zeros));
+    __m512i start = _mm512_set1_epi32(uvlm_sum((int32_t)(1u << (r->s - 1)), uvlm_times(zeros, -1)));
     __m128i s = _mm_cvtsi32_si128(r->s);
     for (int32_t c = 0; c < r->channels; c += 16) {
         int32_t left = r->channels - c;

@@ -10,6 +10,8 @@
  *          with N(member) for a size that must be from 1 to UVLM_MOST, and V(member) for one that need not
  * arguments  of the call, &r for the struct
  */
+#include <stdlib.h>
+
 #include "../kernels_s8.h"
 
 #define ROWS FIELD(bias, N(rows)) FIELD(m, N(rows)) FIELD(s, N(rows))
@@ -17,7 +19,7 @@
 TARGET(gemm_s8, uvlm_gemm, rows, SAME, GEMM OUT(int8_t, y, N(rows)), &r, x, y)
 TARGET(logits_s8, uvlm_gemm, rows, SAME, GEMM OUT(int32_t, y, N(rows)), &r, x, y)
 
-TARGET(look_up_s8, uvlm_look_up, count, NO_FORMS,
+TARGET(look_up_s8, uvlm_look_up, count, SAME,
        FIELD(table, 256) IN(int8_t, x, V(count)) OUT(int8_t, y, V(count)), &r, x, y)
 TARGET(word_s8, uvlm_word, words, NO_FORMS,
        FIELD(weight, V(words) * N(hidden)) FIELD(factor, V(words)) OUT(int8_t, y, N(hidden)) NUMBER(number), &r, number, y)
@@ -39,12 +41,14 @@ TARGET(conv_s8, uvlm_conv, height, SAME,
     OPTIONAL(constant, REACH(other)) IN(int8_t, x, REACH(x))                                        \
     const int8_t *other = r.constant ? NULL : fuzz_buffer(REACH(other), 1, READ);                   \
     OUT(int8_t, y, N(positions) * N(channels))
-TARGET(add_s8, uvlm_add, positions, SAME, TWO, &r, x, other, y)
-TARGET(mul_s8, uvlm_mul, positions, NO_FORMS, TWO, &r, x, other, y)
+/* Sums that leave int32 do so in every form, not at the same place. */
+TARGET(add_s8, uvlm_add, positions, SAME,
+       TWO if (labs(r.factor_x) > 1 << 20 || labs(r.factor_other) > 1 << 20) kind = LOOSE, &r, x, other, y)
+TARGET(mul_s8, uvlm_mul, positions, SAME, TWO, &r, x, other, y)
 
 #define CHANNELS IN(int8_t, x, N(positions) * N(channels)) OUT(int8_t, y, N(channels))
-TARGET(mean_s8, uvlm_mean, positions, NO_FORMS, CHANNELS, &r, x, y)
-TARGET(most_s8, uvlm_mean, positions, NO_FORMS, CHANNELS, &r, x, y)
+TARGET(mean_s8, uvlm_mean, positions, SAME, CHANNELS, &r, x, y)
+TARGET(most_s8, uvlm_mean, positions, SAME, CHANNELS, &r, x, y)
 
 #define MAP (N(height) * N(width) * N(channels))
 #define SQUARE (r.side < 1 ? 1 : V(side) * V(side))
@@ -59,7 +63,7 @@ TARGET(enlarge_s8, uvlm_pool, height, NO_FORMS, IN(int8_t, x, MAP) OUT(int8_t, y
 TARGET(grn_s8, uvlm_grn, positions, NO_FORMS,
        FIELD(gamma, N(channels)) FIELD(beta, N(channels)) FIELD(roots, 96) IN(int8_t, x, N(positions) * N(channels))
        OUT(int8_t, y, N(positions) * N(channels)) WORK(int32_t, scratch, N(channels)), &r, x, y, scratch)
-TARGET(layer_norm_s8, uvlm_layer_norm, hidden, NO_FORMS,
+TARGET(layer_norm_s8, uvlm_layer_norm, hidden, SAME,
        FIELD(gamma, N(hidden)) FIELD(beta, N(hidden)) FIELD(roots, 96) IN(int8_t, x, N(hidden)) OUT(int8_t, y, N(hidden)),
        &r, x, y)
 
@@ -87,7 +91,7 @@ TARGET(scores_s8, uvlm_scores, positions, NO_FORMS,
 TARGET(softmax_s32, uvlm_softmax, positions, NO_FORMS,
        FIELD(powers, 257) IN(int32_t, x, N(positions)) OUT(int16_t, y, N(positions)) WORK(int32_t, scratch, N(positions)),
        &r, x, y, scratch)
-TARGET(attend_s8, uvlm_attend, positions, NO_FORMS,
+TARGET(attend_s8, uvlm_attend, positions, SAME,
        IN(int16_t, share, N(positions)) IN(int8_t, x, N(positions) * N(channels)) OUT(int8_t, y, N(channels)),
        &r, share, x, y)
 
