@@ -6,9 +6,9 @@ enum way { EXPF, TABLE, POLYNOMIAL };
 
 static int scan(enum way way, int form, const uvlm_float_ssm *r, int32_t steps, const float *delta, const float *u,
                 const float *b, const float *c, float *h, float *y) {
+    if (steps < 1 || steps > UVLM_MOST_F32) return UVLM_SIZE; /* before the first step sizes are read */
     int status = uvlm_ssm_wrong_f32(r, delta, u, b, c, h, y);
     if (status) return status;
-    if (steps < 1 || steps > UVLM_MOST_F32) return UVLM_SIZE;
     if (!uvlm_has(form)) return UVLM_FORM;
     size_t channels = (size_t)r->channels, states = (size_t)r->states;
     for (int32_t t = 1; t < steps; t++) {

@@ -6,6 +6,8 @@
 
 #include "../status.h"
 #include "targets.h"
+#include "targets_f32.h"
+#include "targets_program.h"
 
 enum { MOST_BUFFERS = 32, MOST_TARGETS = 128, MOST_BYTES = 1 << 19, MOST_WORK = 1 << 20, FORMS = 4 };
 
@@ -153,7 +155,7 @@ void fuzz_judge(int form, int forms, int status) {
     if (!absent && status != first_status) wrong("another status than the kernel's own choice", form, status);
     for (int i = 0; i < buffer_count; i++) {
         buffer *b = &buffers[i];
-        if (!b->bytes) continue;
+        if (!b->bytes || b->use == FREE) continue;
         if ((status || b->use <= MAYBE) && memcmp(b->data, b->before, b->bytes)) {
             wrong(status ? "refused, and wrote" : "wrote where it may only read", form, status);
         }

@@ -2,7 +2,8 @@
  *
  *     TARGET(name without uvlm_, its struct, the struct's first int32 member, forms, memory, arguments)
  *
- * forms    NO_FORMS, or, where there is a twin name_as, SAME (every form gives the same bits) or LOOSE
+ * forms    NO_FORMS, or, where there is a twin name_as, SAME (every form gives the same bits) or LOOSE; FORMS_ONLY where
+ *          there is nothing but the twin
  * memory   FIELD(member, count)         an array that the struct points to; OPTIONAL: may be NULL
  *          IN, OUT, WORK(type, name, count)  an argument: only read, written, scratch
  *          NUMBER(name)                 an argument that is a number

@@ -159,7 +159,8 @@ def _surroundings(sanitize: bool) -> str:
 
 def _run(plan: Plan, what: str, arguments: list[str]) -> None:
     command = [*plan.compiler.command, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    clean = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}  # the sanitizers are not for it
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=clean)
     if done.returncode:
         error = RuntimeError(
             f"The C compiler ({plan.compiler.name}) failed at {what}, where it should say nothing: "
@@ -195,7 +196,7 @@ def compile_to(plan: Plan, path: Path) -> None:
         jobs = [(file.name, [*plan.flags, str(file)]) for file in sorted(csrc().glob("*.c"))]
         if plan.include:
             # No -std=c99 and no warnings: the wrapper and Python's headers have rules of their own.
-            more = ["-O2", "-w", f"-I{plan.include}", f"-I{csrc()}", *[f for f in plan.flags if f.startswith("-f")]]
+            more = ["-O2", "-w", f"-I{plan.include}", f"-I{csrc()}", *[f for f in plan.flags if f in ("-fPIC", "-fvisibility=hidden")]]
             jobs.insert(0, (f"{MODULE}.c", [*more, str(_wrapper(folder))]))
         objects = [folder / f"{what}.o" for what, _ in jobs]
 
