@@ -16,7 +16,15 @@ COMPILER, EMULATOR = "arm-none-eabi-gcc", "qemu-system-arm"
 SOURCES = csrc()
 PORT = SOURCES / "ports" / "m55"
 CPUS = {True: "cortex-m55", False: "cortex-m55+nomve"}  # with Helium, and without
-FLAGS = ["-std=c99", "-ffp-contract=off", "-O3", "-mthumb", "-mfloat-abi=hard", "-ffunction-sections", "-fdata-sections"]
+FLAGS = [
+    "-std=c99",
+    "-ffp-contract=off",
+    "-O3",
+    "-mthumb",
+    "-mfloat-abi=hard",
+    "-ffunction-sections",
+    "-fdata-sections",
+]
 LINK = ["-nostartfiles", "-Wl,--gc-sections", "-Wl,-T", str(PORT / "m55.ld")]
 SHIFT = 8  # an instruction lasts 2^8 ns of the emulated clock: then the counter of counter.h counts them exactly
 
@@ -27,9 +35,12 @@ def missing() -> str:
     lacking = [package for program, package in packages.items() if shutil.which(program) is None]
     if not lacking or "gcc-arm-none-eabi" not in lacking:
         cpp = shutil.which(COMPILER)
-        found = cpp and subprocess.run(
-            [cpp, "-E", "-x", "c", "-"], input=b"#include <stdio.h>\n", capture_output=True
-        ).returncode
+        found = (
+            cpp
+            and subprocess.run(
+                [cpp, "-E", "-x", "c", "-"], input=b"#include <stdio.h>\n", capture_output=True
+            ).returncode
+        )
         if found:
             lacking.append("libnewlib-arm-none-eabi")
     if not lacking:

@@ -196,7 +196,13 @@ def compile_to(plan: Plan, path: Path) -> None:
         jobs = [(file.name, [*plan.flags, str(file)]) for file in sorted(csrc().glob("*.c"))]
         if plan.include:
             # No -std=c99 and no warnings: the wrapper and Python's headers have rules of their own.
-            more = ["-O2", "-w", f"-I{plan.include}", f"-I{csrc()}", *[f for f in plan.flags if f in ("-fPIC", "-fvisibility=hidden")]]
+            more = [
+                "-O2",
+                "-w",
+                f"-I{plan.include}",
+                f"-I{csrc()}",
+                *[f for f in plan.flags if f in ("-fPIC", "-fvisibility=hidden")],
+            ]
             jobs.insert(0, (f"{MODULE}.c", [*more, str(_wrapper(folder))]))
         objects = [folder / f"{what}.o" for what, _ in jobs]
 
@@ -236,10 +242,12 @@ def _candidates(plan: Plan | None, surroundings: str) -> Iterator[tuple[Path, st
 @functools.cache
 def loaded() -> Library:
     """The library with what is known of it, compiled if needed. See `library`."""
-    if importlib.util.find_spec("cffi") is None:
+    try:
+        import cffi  # noqa: F401
+    except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             "cffi is not installed, and the C kernels are called through it; install uvlm_mini[kernels].", name="cffi"
-        )
+        ) from error
     sanitize, plan, none = sanitized(), None, None
     surroundings = _surroundings(sanitize)
     try:
