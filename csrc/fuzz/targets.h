@@ -11,8 +11,6 @@
  *          with N(member) for a size that must be from 1 to UVLM_MOST, and V(member) for one that need not
  * arguments  of the call, &r for the struct
  */
-#include <stdlib.h>
-
 #include "../kernels_s8.h"
 
 #define ROWS FIELD(bias, N(rows)) FIELD(m, N(rows)) FIELD(s, N(rows))
@@ -42,9 +40,7 @@ TARGET(conv_s8, uvlm_conv, height, SAME,
     OPTIONAL(constant, REACH(other)) IN(int8_t, x, REACH(x))                                        \
     const int8_t *other = r.constant ? NULL : fuzz_buffer(REACH(other), 1, READ);                   \
     OUT(int8_t, y, N(positions) * N(channels))
-/* Sums that leave int32 do so in every form, not at the same place. */
-TARGET(add_s8, uvlm_add, positions, SAME,
-       TWO if (labs(r.factor_x) > 1 << 20 || labs(r.factor_other) > 1 << 20) kind = LOOSE, &r, x, other, y)
+TARGET(add_s8, uvlm_add, positions, SAME, TWO, &r, x, other, y)
 TARGET(mul_s8, uvlm_mul, positions, SAME, TWO, &r, x, other, y)
 
 #define CHANNELS IN(int8_t, x, N(positions) * N(channels)) OUT(int8_t, y, N(channels))

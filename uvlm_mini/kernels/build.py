@@ -196,13 +196,8 @@ def compile_to(plan: Plan, path: Path) -> None:
         jobs = [(file.name, [*plan.flags, str(file)]) for file in sorted(csrc().glob("*.c"))]
         if plan.include:
             # No -std=c99 and no warnings: the wrapper and Python's headers have rules of their own.
-            more = [
-                "-O2",
-                "-w",
-                f"-I{plan.include}",
-                f"-I{csrc()}",
-                *[f for f in plan.flags if f in ("-fPIC", "-fvisibility=hidden")],
-            ]
+            more = [flag for flag in plan.flags if flag in ("-fPIC", "-fvisibility=hidden")]
+            more += ["-O2", "-w", f"-I{plan.include}", f"-I{csrc()}"]
             jobs.insert(0, (f"{MODULE}.c", [*more, str(_wrapper(folder))]))
         objects = [folder / f"{what}.o" for what, _ in jobs]
 
