@@ -54,7 +54,7 @@ static int32_t states_plain(const channel *r, int32_t count, const int16_t *A, c
     for (int32_t n = 0; n < count; n++) {
         int32_t t = uvlm_shift_half_up(r->mantissa * A[n], r->t_shift);
         int32_t decay = uvlm_shift_half_up(uvlm_power(t, r->powers), 15);
-        if (decay < 0) decay = 0; /* only with a table that is none */
+        if (decay < 0) decay = 0; /* only with a table that is none, and then forms differ */
         if (decay > 32767) decay = 32767;
         int32_t write = uvlm_requantise(r->given * (b[n] - r->zero_b), r->m, r->s);
         if (write < -65536) write = -65536; /* further than any int16 from any other: the sum cannot overflow */
@@ -83,7 +83,6 @@ UVLM_FOR_AVX2 static int32_t states_avx2(const channel *r, int32_t count, const 
         y = _mm256_add_epi32(_mm256_srav_epi32(y, whole), below);
         y = _mm256_andnot_si256(_mm256_cmpgt_epi32(whole, _mm256_set1_epi32(30)), y);
         __m256i decay = _mm256_min_epi32(uvlm_shift_half_up_avx2(y, 15), _mm256_set1_epi32(32767));
-        decay = _mm256_max_epi32(decay, _mm256_setzero_si256());
         __m256i at = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(b + n)));
         at = _mm256_sub_epi32(at, _mm256_set1_epi32(r->zero_b));
         __m256i write = uvlm_requantise_avx2(_mm256_mullo_epi32(_mm256_set1_epi32(r->given), at), r->m, r->s);
