@@ -140,12 +140,13 @@ static void needs(int32_t kind, const void *numbers, int64_t need[10]) {
     }
 }
 
-static uint32_t checksum(const uint8_t *x, int64_t bytes) { /* CRC-32, four bits at a time */
+uint32_t uvlm_checksum(const void *bytes, int64_t count) { /* four bits at a time */
     static const uint32_t table[16] = {0x00000000, 0x1DB71064, 0x3B6E20C8, 0x26D930AC, 0x76DC4190, 0x6B6B51F4,
                                        0x4DB26158, 0x5005713C, 0xEDB88320, 0xF00F9344, 0xD6D6A3E8, 0xCB61B38C,
                                        0x9B64C2B0, 0x86D3D2D4, 0xA00AE278, 0xBDBDF21C};
+    const uint8_t *x = bytes;
     uint32_t crc = 0xFFFFFFFF;
-    for (int64_t i = 0; i < bytes; i++) {
+    for (int64_t i = 0; i < count; i++) {
         crc = (crc >> 4) ^ table[(crc ^ x[i]) & 15];
         crc = (crc >> 4) ^ table[(crc ^ (uint32_t)(x[i] >> 4)) & 15];
     }
@@ -254,7 +255,7 @@ static int fits(const uvlm *m) {
 static int lay(uvlm *m, reader *r, pieces *p, int32_t beam) {
     const int32_t *h = read(r, HEAD);
     if (!h || h[MAGIC] != MAGIC_NUMBER || h[VERSION] != UVLM_VERSION || h[BYTES] != r->bytes) return UVLM_BROKEN;
-    if ((uint32_t)h[CHECKSUM] != checksum((const uint8_t *)(h + SIDE), r->bytes - 4 * SIDE)) return UVLM_BROKEN;
+    if ((uint32_t)h[CHECKSUM] != uvlm_checksum(h + SIDE, r->bytes - 4 * SIDE)) return UVLM_BROKEN;
     if (h[SIDE] < 1 || h[SIDE] > 4096 || h[WORDS] < 4 || h[LONGEST] < 1 || h[LONGEST] > UVLM_LONGEST) return UVLM_FOREIGN;
     if (h[CONTEXTS] < 0 || h[CONTEXTS] > 4 || h[STATES] < 1 || h[STATES] > 4 || h[MAP] < 0) return UVLM_FOREIGN;
     if (h[SEEING] < 1 || h[SAYING] < 1 || h[RECORDS] < 4 * HEAD || h[RECORDS] % 4 || h[RECORDS] > r->bytes) {

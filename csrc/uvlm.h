@@ -83,6 +83,9 @@ const int8_t *uvlm_bias(const uvlm *m);
 int uvlm_caption(uvlm *m, const uint8_t *pixels, uvlm_found *found);
 int uvlm_search(uvlm *m, uvlm_found *found);
 
+/* CRC-32 of bytes, as zlib has it. */
+uint32_t uvlm_checksum(const void *bytes, int64_t count);
+
 /* In place: from logits in Q16 of a logarithm to base 2 to logarithms of probabilities; see integer_search.py. */
 int uvlm_log_softmax(int32_t *x, int32_t words, const int32_t *powers, const int32_t *logs);
 /* end of declarations */
