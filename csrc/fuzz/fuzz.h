@@ -4,7 +4,7 @@
  * called in each of its forms, and
  *   - refuses what the header forbids: NULL, sizes under 1 or above UVLM_MOST, forms that are not there;
  *   - never writes what it only reads, and writes nothing at all when it refuses;
- *   - gives the same bits in every form (SAME), or at least the same status (LOOSE).
+ *   - gives the same bits in every form (SAME), or at least the same status (LOOSE; FORMS_ONLY where there is no name without _as).
  *
  * targets.h says how to add a kernel. */
 #ifndef UVLM_FUZZ_H
@@ -14,8 +14,9 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { NO_FORMS, SAME, LOOSE };
-enum { READ, MAYBE, WRITTEN, SCRATCH }; /* MAYBE: read, and NULL is no reason to refuse */
+enum { NO_FORMS, SAME, LOOSE, FORMS_ONLY };
+/* MAYBE: read, and NULL is no reason to refuse. FREE: whatever becomes of it. */
+enum { READ, MAYBE, WRITTEN, SCRATCH, FREE };
 
 /* Fill a record: zeros up to the first number, then int32 numbers from the fuzzer, most of them small. */
 void fuzz_numbers(void *record, size_t size, size_t first);
@@ -40,6 +41,9 @@ int32_t fuzz_few(int32_t x, int32_t most);
 
 /* Room for so many pointers, to be filled by the target. */
 void *fuzz_pointers(int32_t count);
+
+/* Whether all buffers so far have their full sizes. */
+int fuzz_fits(void);
 
 /* Whether to call the kernel: not if its buffers are allowed and too large to be tried, or it would take too long. */
 int fuzz_ready(double work);
@@ -71,15 +75,17 @@ void fuzz_add(const char *name, void (*run)(void));
 #define OF_NO_FORMS(name, ...) uvlm_##name(__VA_ARGS__)
 #define OF_SAME(name, ...) (form < 0 ? uvlm_##name(__VA_ARGS__) : uvlm_##name##_as(form, __VA_ARGS__))
 #define OF_LOOSE OF_SAME
+#define OF_FORMS_ONLY(name, ...) uvlm_##name##_as(form < 0 ? uvlm_form() : form, __VA_ARGS__)
 
 #define TARGET(name, record, first, forms, memory, ...)                                                        \
     static void fuzz_##name(void) {                                                                            \
         record r;                                                                                              \
         double work = 1;                                                                                       \
+        int kind = forms;                                                                                      \
         fuzz_numbers(&r, sizeof r, offsetof(record, first));                                                   \
         memory;                                                                                                \
         if (!fuzz_ready(work)) return;                                                                         \
-        for (int form = -2; fuzz_next(&form, forms);) fuzz_judge(form, forms, OF_##forms(name, __VA_ARGS__));  \
+        for (int form = -2; fuzz_next(&form, kind);) fuzz_judge(form, kind, OF_##forms(name, __VA_ARGS__));    \
     }                                                                                                          \
     __attribute__((constructor)) static void add_##name(void) { fuzz_add(#name, fuzz_##name); }
 

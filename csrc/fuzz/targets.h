@@ -2,7 +2,8 @@
  *
  *     TARGET(name without uvlm_, its struct, the struct's first int32 member, forms, memory, arguments)
  *
- * forms    NO_FORMS, or, where there is a twin name_as, SAME (every form gives the same bits) or LOOSE
+ * forms    NO_FORMS, or, where there is a twin name_as, SAME (every form gives the same bits) or LOOSE; FORMS_ONLY where
+ *          there is nothing but the twin
  * memory   FIELD(member, count)         an array that the struct points to; OPTIONAL: may be NULL
  *          IN, OUT, WORK(type, name, count)  an argument: only read, written, scratch
  *          NUMBER(name)                 an argument that is a number
@@ -19,7 +20,7 @@
 TARGET(gemm_s8, uvlm_gemm, rows, SAME, GEMM OUT(int8_t, y, N(rows)), &r, x, y)
 TARGET(logits_s8, uvlm_gemm, rows, SAME, GEMM OUT(int32_t, y, N(rows)), &r, x, y)
 
-TARGET(look_up_s8, uvlm_look_up, count, NO_FORMS,
+TARGET(look_up_s8, uvlm_look_up, count, SAME,
        FIELD(table, 256) IN(int8_t, x, V(count)) OUT(int8_t, y, V(count)), &r, x, y)
 TARGET(word_s8, uvlm_word, words, NO_FORMS,
        FIELD(weight, V(words) * N(hidden)) FIELD(factor, V(words)) OUT(int8_t, y, N(hidden)) NUMBER(number), &r, number, y)
@@ -42,11 +43,11 @@ TARGET(conv_s8, uvlm_conv, height, SAME,
     const int8_t *other = r.constant ? NULL : fuzz_buffer(REACH(other), 1, READ);                   \
     OUT(int8_t, y, N(positions) * N(channels))
 TARGET(add_s8, uvlm_add, positions, SAME, TWO, &r, x, other, y)
-TARGET(mul_s8, uvlm_mul, positions, NO_FORMS, TWO, &r, x, other, y)
+TARGET(mul_s8, uvlm_mul, positions, SAME, TWO, &r, x, other, y)
 
 #define CHANNELS IN(int8_t, x, N(positions) * N(channels)) OUT(int8_t, y, N(channels))
-TARGET(mean_s8, uvlm_mean, positions, NO_FORMS, CHANNELS, &r, x, y)
-TARGET(most_s8, uvlm_mean, positions, NO_FORMS, CHANNELS, &r, x, y)
+TARGET(mean_s8, uvlm_mean, positions, SAME, CHANNELS, &r, x, y)
+TARGET(most_s8, uvlm_mean, positions, SAME, CHANNELS, &r, x, y)
 
 #define MAP (N(height) * N(width) * N(channels))
 #define SQUARE (r.side < 1 ? 1 : V(side) * V(side))
@@ -61,16 +62,27 @@ TARGET(enlarge_s8, uvlm_pool, height, NO_FORMS, IN(int8_t, x, MAP) OUT(int8_t, y
 TARGET(grn_s8, uvlm_grn, positions, NO_FORMS,
        FIELD(gamma, N(channels)) FIELD(beta, N(channels)) FIELD(roots, 96) IN(int8_t, x, N(positions) * N(channels))
        OUT(int8_t, y, N(positions) * N(channels)) WORK(int32_t, scratch, N(channels)), &r, x, y, scratch)
-TARGET(layer_norm_s8, uvlm_layer_norm, hidden, NO_FORMS,
+TARGET(layer_norm_s8, uvlm_layer_norm, hidden, SAME,
        FIELD(gamma, N(hidden)) FIELD(beta, N(hidden)) FIELD(roots, 96) IN(int8_t, x, N(hidden)) OUT(int8_t, y, N(hidden)),
        &r, x, y)
+
+/* All forms agree on tables as Python makes them: no minus before the decay, powers that fall. Others harm nobody. */
+static int as_made(int16_t *mantissa, int16_t *A, double count, int32_t *powers) {
+    if (fuzz_byte() & 1 || !mantissa || !A || !powers) return LOOSE;
+    for (int i = 0; i < 256; i++) mantissa[i] &= 0x7FFF;
+    for (double i = 0; i < count && fuzz_fits(); i++) A[(size_t)i] &= 0x7FFF;
+    for (int i = 0; i < 257; i++) powers[i] = (1 << 30) - (i << 21);
+    return SAME;
+}
 
 TARGET(scan_s16, uvlm_scan, channels, SAME,
        FIELD(mantissa, 256) FIELD(shift, 256) FIELD(A, N(channels) * N(states)) FIELD(A_shift, N(channels))
        FIELD(powers, 257) FIELD(write_m, N(channels)) FIELD(write_s, N(channels)) FIELD(read_m, N(channels))
        FIELD(read_s, N(channels)) FIELD(D, N(channels)) IN(int8_t, dt, N(channels)) IN(int8_t, u, N(channels))
        IN(int8_t, b, N(states)) IN(int8_t, c, N(states)) OUT(int16_t, h, N(channels) * N(states))
-       OUT(int8_t, y, N(channels)), &r, dt, u, b, c, h, y)
+       OUT(int8_t, y, N(channels))
+       kind = as_made((int16_t *)(uintptr_t)r.mantissa, (int16_t *)(uintptr_t)r.A, N(channels) * N(states),
+                      (int32_t *)(uintptr_t)r.powers), &r, dt, u, b, c, h, y)
 
 TARGET(scores_s8, uvlm_scores, positions, NO_FORMS,
        FIELD(weight, N(channels)) FIELD(bias, 1) FIELD(m, 1) FIELD(s, 1) IN(int8_t, x, N(positions) * N(channels))
@@ -78,7 +90,7 @@ TARGET(scores_s8, uvlm_scores, positions, NO_FORMS,
 TARGET(softmax_s32, uvlm_softmax, positions, NO_FORMS,
        FIELD(powers, 257) IN(int32_t, x, N(positions)) OUT(int16_t, y, N(positions)) WORK(int32_t, scratch, N(positions)),
        &r, x, y, scratch)
-TARGET(attend_s8, uvlm_attend, positions, NO_FORMS,
+TARGET(attend_s8, uvlm_attend, positions, SAME,
        IN(int16_t, share, N(positions)) IN(int8_t, x, N(positions) * N(channels)) OUT(int8_t, y, N(channels)),
        &r, share, x, y)
 
