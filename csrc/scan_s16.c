@@ -175,7 +175,7 @@ UVLM_FOR_AVX512 static void channels_avx512(const uvlm_scan *r, const int8_t *dt
 #endif
 
 #ifdef UVLM_HELIUM
-/* The same 4 states at a time. The shifts of a channel are one number each, made before the loop. */
+/* Four at a time. The shifts of a channel are one number each, made before the loop. */
 static int32_t states_mve(const channel *r, int32_t count, const int16_t *A, const int8_t *b, const int8_t *c,
                           int16_t *h) {
     uvlm_scale_mve by = uvlm_scale_of(r->m, r->s);
@@ -188,11 +188,10 @@ static int32_t states_mve(const channel *r, int32_t count, const int16_t *A, con
         int32x4_t fall = vsubq_s32(low, vldrwq_gather_shifted_offset_s32(r->powers + 1, i));
         int32x4_t y = vsubq_s32(low, vshrq_n_s32(vaddq_n_s32(vmulq_s32(fall, rest), 128), 8));
         y = vrshlq_s32(y, vnegq_s32(whole)); /* from 31 on this is 0 or 1, and 0 after the next line */
-        int32x4_t decay = vminq_s32(vrshrq_n_s32(y, 15), vdupq_n_s32(32767));
+        int32x4_t decay = vmaxq_s32(vminq_s32(vrshrq_n_s32(y, 15), vdupq_n_s32(32767)), vdupq_n_s32(0));
         int32x4_t at = vsubq_n_s32(vldrbq_s32(b + n), r->zero_b);
         int32x4_t write = uvlm_rescale_mve(vmulq_n_s32(at, r->given), by);
-        write = vmaxq_s32(vminq_s32(write, vdupq_n_s32(65536)), vdupq_n_s32(-65536));
-        int32x4_t next = vaddq_s32(vrshrq_n_s32(vmulq_s32(decay, vldrhq_s32(h + n)), 15), write);
+        int32x4_t next = vqaddq_s32(vrshrq_n_s32(vmulq_s32(decay, vldrhq_s32(h + n)), 15), write);
         next = vmaxq_s32(vminq_s32(next, vdupq_n_s32(32767)), vdupq_n_s32(-32768));
         vstrhq_s32(h + n, next);
         read = vmladavaq_s32(read, next, vsubq_n_s32(vldrbq_s32(c + n), r->zero_c));

@@ -33,6 +33,9 @@ double fuzz_size(int32_t x);
 /* A buffer of that many numbers of that width, filled by the fuzzer; now and then NULL, which must be refused. */
 void *fuzz_buffer(double count, size_t width, int use);
 
+/* The floats of a buffer changed, bit by bit: how a kernel gets numbers that are all in its range. */
+void fuzz_floats(float *x, uint32_t keep, uint32_t set);
+
 /* x as a number of things from 1 to most; 0 where the kernel must refuse it. */
 int32_t fuzz_few(int32_t x, int32_t most);
 
@@ -62,6 +65,10 @@ void fuzz_add(const char *name, void (*run)(void));
 #define IN(type, name, count) const type *name = fuzz_buffer(count, sizeof(type), READ);
 #define OUT(type, name, count) type *name = fuzz_buffer(count, sizeof(type), WRITTEN);
 #define WORK(type, name, count) type *name = fuzz_buffer(count, sizeof(type), SCRATCH);
+#define POSITIVE(name) \
+    if (fuzz_byte() & 15) fuzz_floats(name, 0x7FFFFFFF & ~(1u << 30), 0); /* 0 to 2, and now and then anything */
+#define NEGATIVE(name) \
+    if (fuzz_byte() & 15) fuzz_floats(name, 0xF7FFFFFF, 0x80000000);
 #define NUMBER(name) int32_t name = fuzz_number();
 #define LONG(amount) work = amount;
 
