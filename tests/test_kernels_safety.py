@@ -1,4 +1,4 @@
-"""The C kernels under everything that looks for mistakes: two compilers' warnings and analysers, sanitizers, a fuzzer."""
+"""The C kernels under all that looks for mistakes: two compilers' warnings and analysers, sanitizers, a fuzzer."""
 
 import os
 import re
