@@ -8,6 +8,8 @@
 #include "targets.h"
 #include "targets_f32.h"
 #include "targets_program.h"
+/* after targets_f32.h, whose record it shares */
+#include "targets_captioner.h"
 
 enum { MOST_BUFFERS = 32, MOST_TARGETS = 128, MOST_BYTES = 1 << 19, MOST_WORK = 1 << 20, FORMS = 4 };
 
@@ -110,19 +112,6 @@ void *fuzz_buffer(double count, size_t width, int use) {
     b->result = malloc(b->bytes);
     total += b->bytes;
     return b->data;
-}
-
-void fuzz_floats(float *x, uint32_t keep, uint32_t set) {
-    for (int i = 0; i < buffer_count; i++) {
-        if (!x || buffers[i].data != (uint8_t *)(void *)x) continue;
-        for (size_t at = 0; at + 4 <= buffers[i].bytes; at += 4) {
-            uint32_t bits;
-            memcpy(&bits, buffers[i].data + at, 4);
-            bits = (bits & keep) | set;
-            memcpy(buffers[i].data + at, &bits, 4);
-        }
-        memcpy(buffers[i].before, buffers[i].data, buffers[i].bytes);
-    }
 }
 
 int32_t fuzz_few(int32_t x, int32_t most) {

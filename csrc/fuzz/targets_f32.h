@@ -37,8 +37,8 @@ TARGET(ssm_step_f32, uvlm_float_ssm, channels, NO_FORMS, SSM(1), &r, delta, u, b
 TARGET(ssm_step_f32_lut, uvlm_float_ssm, channels, LOOSE, SSM(1), &r, delta, u, b, c, h, y)
 TARGET(ssm_step_f32_poly, uvlm_float_ssm, channels, LOOSE, SSM(1), &r, delta, u, b, c, h, y)
 TARGET(ssm_scan_f32, uvlm_float_ssm, channels, NO_FORMS, STEPS, &r, steps, delta, u, b, c, h, y)
-TARGET(ssm_scan_f32_lut, uvlm_float_ssm, channels, FORMS_ONLY, STEPS, &r, steps, delta, u, b, c, h, y)
-TARGET(ssm_scan_f32_poly, uvlm_float_ssm, channels, FORMS_ONLY, STEPS, &r, steps, delta, u, b, c, h, y)
+TARGET(ssm_scan_f32_lut, uvlm_float_ssm, channels, LOOSE, STEPS, &r, steps, delta, u, b, c, h, y)
+TARGET(ssm_scan_f32_poly, uvlm_float_ssm, channels, LOOSE, STEPS, &r, steps, delta, u, b, c, h, y)
 
 TARGET(layer_norm_f32, uvlm_float_layer_norm, hidden, NO_FORMS,
        FIELD(gamma, N(hidden)) FIELD(beta, N(hidden)) FLOATS(x, N(hidden), -8, 8) OUT(float, y, N(hidden))
