@@ -1,4 +1,4 @@
-/* libFuzzer's entry, and what fuzz.h promises. The environment variable UVLM_FUZZ names the target; "list" lists them. */
+/* libFuzzer's entry, and what fuzz.h promises. UVLM_FUZZ in the environment names the target; "list" lists them. */
 #include "fuzz.h"
 
 #include <stdio.h>
@@ -133,14 +133,18 @@ void *fuzz_pointers(int32_t count) {
 int fuzz_fits(void) { return !too_large; }
 
 int fuzz_ready(double work) {
-    for (int i = 0; i < buffer_count; i++) if (buffers[i].bytes) memcpy(buffers[i].before, buffers[i].data, buffers[i].bytes);
+    for (buffer *b = buffers; b < buffers + buffer_count; b++) {
+        if (b->bytes) memcpy(b->before, b->data, b->bytes);
+    }
     return refused || (!too_large && work <= MOST_WORK);
 }
 
 int fuzz_next(int *form, int forms) {
     if (*form == (forms == NO_FORMS ? -1 : FORMS - 1)) return 0;
     ++*form;
-    for (int i = 0; i < buffer_count; i++) if (buffers[i].bytes) memcpy(buffers[i].data, buffers[i].before, buffers[i].bytes);
+    for (buffer *b = buffers; b < buffers + buffer_count; b++) {
+        if (b->bytes) memcpy(b->data, b->before, b->bytes);
+    }
     return 1;
 }
 

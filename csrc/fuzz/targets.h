@@ -21,7 +21,8 @@ TARGET(logits_s8, uvlm_gemm, rows, SAME, GEMM OUT(int32_t, y, N(rows)), &r, x, y
 TARGET(look_up_s8, uvlm_look_up, count, SAME,
        FIELD(table, 256) IN(int8_t, x, V(count)) OUT(int8_t, y, V(count)), &r, x, y)
 TARGET(word_s8, uvlm_word, words, NO_FORMS,
-       FIELD(weight, V(words) * N(hidden)) FIELD(factor, V(words)) OUT(int8_t, y, N(hidden)) NUMBER(number), &r, number, y)
+       FIELD(weight, V(words) * N(hidden)) FIELD(factor, V(words)) OUT(int8_t, y, N(hidden)) NUMBER(number),
+       &r, number, y)
 
 /* Padding, kernel and stride may be such that no window fits: then there is no output. */
 #define WINDOWS(size, before, behind, kernel, stride) \
@@ -32,7 +33,8 @@ TARGET(word_s8, uvlm_word, words, NO_FORMS,
 TARGET(conv_s8, uvlm_conv, height, SAME,
        if (fuzz_byte() & 1) r.group = 1; else if (fuzz_byte() & 7) r.group = r.outputs = r.channels;
        FIELD(weight, TAPS) FIELD(bias, N(outputs)) FIELD(m, N(outputs)) FIELD(s, N(outputs))
-       IN(int8_t, x, N(height) * N(width) * N(channels)) OUT(int8_t, y, PLACES * N(outputs)) LONG(TAPS * PLACES), &r, x, y)
+       IN(int8_t, x, N(height) * N(width) * N(channels)) OUT(int8_t, y, PLACES * N(outputs)) LONG(TAPS * PLACES),
+       &r, x, y)
 
 /* The last number that is read, and one more. */
 #define REACH(which) ((N(positions) - 1) * V(which##_position) + (N(channels) - 1) * V(which##_channel) + 1)
@@ -61,7 +63,8 @@ TARGET(grn_s8, uvlm_grn, positions, NO_FORMS,
        FIELD(gamma, N(channels)) FIELD(beta, N(channels)) FIELD(roots, 96) IN(int8_t, x, N(positions) * N(channels))
        OUT(int8_t, y, N(positions) * N(channels)) WORK(int32_t, scratch, N(channels)), &r, x, y, scratch)
 TARGET(layer_norm_s8, uvlm_layer_norm, hidden, SAME,
-       FIELD(gamma, N(hidden)) FIELD(beta, N(hidden)) FIELD(roots, 96) IN(int8_t, x, N(hidden)) OUT(int8_t, y, N(hidden)),
+       FIELD(gamma, N(hidden)) FIELD(beta, N(hidden)) FIELD(roots, 96)
+       IN(int8_t, x, N(hidden)) OUT(int8_t, y, N(hidden)),
        &r, x, y)
 
 /* All forms agree on tables as Python makes them: no minus before the decay, powers that fall. Others harm nobody. */
@@ -86,21 +89,22 @@ TARGET(scores_s8, uvlm_scores, positions, NO_FORMS,
        FIELD(weight, N(channels)) FIELD(bias, 1) FIELD(m, 1) FIELD(s, 1) IN(int8_t, x, N(positions) * N(channels))
        OUT(int32_t, y, N(positions)), &r, x, y)
 TARGET(softmax_s32, uvlm_softmax, positions, NO_FORMS,
-       FIELD(powers, 257) IN(int32_t, x, N(positions)) OUT(int16_t, y, N(positions)) WORK(int32_t, scratch, N(positions)),
+       FIELD(powers, 257) IN(int32_t, x, N(positions)) OUT(int16_t, y, N(positions))
+       WORK(int32_t, scratch, N(positions)),
        &r, x, y, scratch)
 TARGET(attend_s8, uvlm_attend, positions, SAME,
        IN(int16_t, share, N(positions)) IN(int8_t, x, N(positions) * N(channels)) OUT(int8_t, y, N(channels)),
        &r, share, x, y)
 
 TARGET(first_s8, uvlm_first, hidden, NO_FORMS,
-       FIELD(weight, 2 * N(hidden) * N(columns)) FIELD(bias, 2 * N(hidden)) FIELD(m, 2 * N(hidden)) FIELD(s, 2 * N(hidden))
-       FIELD(tanh, 513) IN(int8_t, x, N(columns)) OUT(int8_t, h, N(hidden)) OUT(int16_t, c, N(hidden)), &r, x, h, c)
+       FIELD(weight, 2 * N(hidden) * N(columns)) FIELD(bias, 2 * N(hidden)) FIELD(m, 2 * N(hidden))
+       FIELD(s, 2 * N(hidden)) FIELD(tanh, 513) IN(int8_t, x, N(columns)) OUT(int8_t, h, N(hidden)) OUT(int16_t, c, N(hidden)), &r, x, h, c)
 #define GATES(count) (4 * N(hidden) * (count))
 TARGET(lstm_s8, uvlm_lstm, hidden, SAME,
        FIELD(weight, GATES(N(columns))) FIELD(bias, GATES(1)) FIELD(m, GATES(1)) FIELD(s, GATES(1))
        FIELD(weight_h, GATES(N(hidden))) FIELD(bias_h, GATES(1)) FIELD(m_h, GATES(1)) FIELD(s_h, GATES(1))
-       FIELD(sigmoid, 513) FIELD(tanh, 513) IN(int8_t, x, N(columns)) OUT(int8_t, h, N(hidden)) OUT(int16_t, c, N(hidden))
-       WORK(int32_t, scratch, GATES(1)), &r, x, h, c, scratch)
+       FIELD(sigmoid, 513) FIELD(tanh, 513) IN(int8_t, x, N(columns)) OUT(int8_t, h, N(hidden))
+       OUT(int16_t, c, N(hidden)) WORK(int32_t, scratch, GATES(1)), &r, x, h, c, scratch)
 
 /* Up to four parts: an array of pointers, as long as there are parts. */
 #define PART(p) (parts > p ? fuzz_size(r.sizes[p]) * N(positions) : 0)

@@ -19,7 +19,8 @@ static void read_blob(void) {
 static void change(int8_t *blob, size_t bytes) {
     size_t numbers = bytes / 4 < 4096 ? bytes / 4 : 4096; /* header and records stand in front */
     for (int k = fuzz_byte() & 7; k > 0 && numbers; k--) {
-        size_t at = 4 * ((size_t)(fuzz_byte() << 8 | fuzz_byte()) % (fuzz_byte() & 1 ? numbers : numbers < 64 ? numbers : 64));
+        size_t most = numbers > 64 && fuzz_byte() & 1 ? 64 : numbers, at = (size_t)fuzz_byte() << 8;
+        at = 4 * ((at | fuzz_byte()) % most);
         int32_t x;
         memcpy(&x, blob + at, 4);
         x = fuzz_byte() & 1 ? (int32_t)((uint32_t)x + (uint32_t)(int8_t)fuzz_byte()) : fuzz_number();
@@ -71,5 +72,6 @@ static void fuzz_captioner(void) {
 __attribute__((constructor)) static void add_captioner(void) { fuzz_add("captioner", fuzz_captioner); }
 
 TARGET(log_softmax, counted, count, NO_FORMS,
-       double words = fuzz_few(r.count, INT32_MAX); OUT(int32_t, x, words) IN(int32_t, powers, 257) IN(int32_t, logs, 257),
+       double words = fuzz_few(r.count, INT32_MAX); OUT(int32_t, x, words)
+       IN(int32_t, powers, 257) IN(int32_t, logs, 257),
        x, r.count, powers, logs)
