@@ -98,7 +98,8 @@ TARGET(attend_s8, uvlm_attend, positions, SAME,
 
 TARGET(first_s8, uvlm_first, hidden, NO_FORMS,
        FIELD(weight, 2 * N(hidden) * N(columns)) FIELD(bias, 2 * N(hidden)) FIELD(m, 2 * N(hidden))
-       FIELD(s, 2 * N(hidden)) FIELD(tanh, 513) IN(int8_t, x, N(columns)) OUT(int8_t, h, N(hidden)) OUT(int16_t, c, N(hidden)), &r, x, h, c)
+       FIELD(s, 2 * N(hidden)) FIELD(tanh, 513) IN(int8_t, x, N(columns)) OUT(int8_t, h, N(hidden))
+       OUT(int16_t, c, N(hidden)), &r, x, h, c)
 #define GATES(count) (4 * N(hidden) * (count))
 TARGET(lstm_s8, uvlm_lstm, hidden, SAME,
        FIELD(weight, GATES(N(columns))) FIELD(bias, GATES(1)) FIELD(m, GATES(1)) FIELD(s, GATES(1))
