@@ -3,14 +3,14 @@
 SHELL  := /bin/sh
 VENV   := .venv
 BIN    := $(VENV)/bin
-EXTRAS := book,deploy,quantize,run,test,train
+EXTRAS := book,deploy,kernels,quantize,run,test,train
 PYTHON  = $(shell sh scripts/find_python.sh)
 
 # One pytest run over unit tests and notebooks, so that one line at the end tells the whole result.
 NBVAL  := --nbval --nbval-current-env --nbval-cell-timeout=60 --nbval-sanitize-with=tests/nbval_sanitize.cfg
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test lab notebooks train tables mutants clean distclean
+.PHONY: help install book test lab notebooks train tables mutants fuzz clean distclean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,10 +22,12 @@ $(VENV)/system: apt.txt scripts/system_packages.sh
 	@sh scripts/system_packages.sh apt.txt "$(PYTHON)"
 	@mkdir -p $(VENV) && touch $@
 
+# The C kernels are compiled here, so that nobody waits for them later; without a compiler the rest works (the leading -).
 # `test -n` because a Python that was not found leaves an empty name (the reason is printed by find_python.sh).
 $(VENV)/installed: $(VENV)/system pyproject.toml constraints.txt
 	@test -x $(BIN)/python || { test -n "$(PYTHON)" && "$(PYTHON)" -m venv $(VENV); }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS)]' -c constraints.txt
+	-@$(BIN)/python -m uvlm_mini.kernels
 	@touch $@
 
 book: $(VENV)/installed  ## build the book from the committed notebooks
@@ -57,6 +59,10 @@ tables: $(VENV)/installed  ## make every result file again (a night on two cores
 
 mutants: $(VENV)/installed  ## break the code in every listed way, and see a test fail each time
 	$(BIN)/python -m tests.mutants
+
+FUZZ ?= 600
+fuzz: $(VENV)/installed  ## feed the C kernels with what no caller should give (FUZZ=600 seconds in all; wants clang)
+	$(BIN)/python scripts/fuzz.py --seconds $(FUZZ)
 
 clean:  ## remove what was built; the virtual environment stays
 	rm -rf book/_build build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -15,6 +15,7 @@ int uvlm_grn_s8(const uvlm_grn *r, const int8_t *x, int8_t *y, int32_t *scratch)
     if (r->positions < 1 || r->positions > 33025 || r->channels < 1 || r->channels > UVLM_MOST) return UVLM_SIZE;
     if (r->zero_x < -128 || r->zero_x > 127 || r->zero_y < -128 || r->zero_y > 127) return UVLM_RANGE;
     if (r->places < 0 || r->places > 22 || r->gamma_shift < 0 || r->gamma_shift > 31) return UVLM_RANGE;
+    if ((int64_t)r->channels << r->places > (int64_t)1 << 32) return UVLM_RANGE; /* times a strength: under 2^61 */
     if (r->least < 1 || r->s < 0 || r->s > 31) return UVLM_RANGE;
     int32_t *strength = scratch, *factor = scratch;
     int64_t whole = r->least;

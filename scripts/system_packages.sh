@@ -7,7 +7,10 @@ python=${2:-python3}
 # A tool may have come another way than by its Debian package (a Java of one's own, Chrome instead of Chromium).
 present() {
     case $1 in
-    make | git | gcc) command -v "$1" ;;
+    make | git | gcc | clang) command -v "$1" ;;
+    libclang-rt-dev)
+        echo 'int LLVMFuzzerTestOneInput(const char *x, unsigned long n) { return !x && n; }' |
+            clang -fsanitize=fuzzer,address,undefined -x c -o /dev/null - ;;
     python3-venv) "$python" -c 'import ensurepip, venv' ;;
     python3-dev) "$python" -c 'import os, sysconfig as s; raise SystemExit(not os.path.exists(s.get_path("include") + "/Python.h"))' ;;
     default-jre-headless) java -version ;;

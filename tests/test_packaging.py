@@ -120,10 +120,10 @@ def test_apt_list_is_a_list_of_packages() -> None:
 
 
 def test_every_folder_of_the_package_is_in_the_wheel() -> None:
-    """The list in pyproject.toml names each folder with Python files, and what is shipped as _data and _results."""
+    """The list in pyproject.toml names each folder with Python files, and what is shipped from outside of it."""
     folders = {path.parent for path in (ROOT / "uvlm_mini").rglob("*.py")}
     modules = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
-    assert set(PROJECT["tool"]["setuptools"]["packages"]) == modules | {"uvlm_mini._data", "uvlm_mini._results"}
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) == modules | {f"uvlm_mini.{name}" for name in ("_csrc", "_data", "_results")}
 
 
 def test_readme_names_only_what_exists() -> None:
@@ -159,7 +159,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE", "LICENSE-BOOK"):
         (copy / name).write_bytes((ROOT / name).read_bytes())
-    for folder in ("uvlm_mini", "data", "benchmarks/results"):
+    for folder in ("uvlm_mini", "csrc", "data", "benchmarks/results"):
         for path in (ROOT / folder).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:
                 target = copy / path.relative_to(ROOT)
@@ -175,9 +175,10 @@ def test_wheel_carries_code_and_data(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     code = {str(path.relative_to(ROOT).as_posix()) for path in (ROOT / "uvlm_mini").rglob("*.py")}
     data = {f"uvlm_mini/_data/{path.relative_to(ROOT / 'data').as_posix()}" for path in (ROOT / "data").rglob("*.*")}
+    kernels = {f"uvlm_mini/_csrc/{path.relative_to(ROOT / 'csrc').as_posix()}" for path in (ROOT / "csrc").rglob("*.*")}
     results = {f"uvlm_mini/_results/{path.name}" for path in (ROOT / "benchmarks" / "results").glob("*.json")}
-    assert data and results
-    assert code | data | results <= names
+    assert data and results and kernels
+    assert code | data | results | kernels <= names
     assert not [name for name in names if name.startswith(("tests/", "notebooks/", "book/"))]
 
 

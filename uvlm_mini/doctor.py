@@ -82,6 +82,20 @@ def _weights() -> str:
     return f'"{UVLM.load(data_path("uvlm_mini.safetensors")).caption(scene("test", 0).draw())}"'
 
 
+def _compiler() -> str:
+    from .kernels.compilers import find
+
+    return find().name
+
+
+def _kernels() -> str:
+    from .kernels.build import loaded
+    from .kernels.__main__ import forms
+
+    made = loaded()
+    return f"{forms(made)}; {made.path}"
+
+
 CHECKS: tuple[Check, ...] = (
     ("Python 3.11 to 3.13", _python, "Install one of them and run `make book` again"),
     ("memory", _memory, "Training and tests want 4 GiB; notebooks alone run with less"),
@@ -103,7 +117,7 @@ CHECKS: tuple[Check, ...] = (
             ("nbval", "test"),
             ("onnx", "quantize"),
             ("onnxruntime", "quantize"),
-            ("cffi", "deploy"),
+            ("cffi", "kernels"),
         )
     ),
     (
@@ -111,6 +125,7 @@ CHECKS: tuple[Check, ...] = (
         _program("java", flag="-version"),
         "Install default-jre-headless; without it METEOR is left out",
     ),
-    ("C compiler", _program("cc", "gcc", "clang"), "Install gcc or clang; chapters 9 and 10 need one"),
+    ("C compiler", _compiler, "Chapters 9 and 10 need one"),
+    ("C kernels", _kernels, "Chapters 9 and 10 need them; nothing else does"),
     ("shipped weights caption a scene", _weights, "Get the repository again: a file in data/ is missing or broken"),
 )

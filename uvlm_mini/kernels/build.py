@@ -205,7 +205,7 @@ def compile_to(plan: Plan, path: Path) -> None:
 
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             list(pool.map(one, zip(jobs, objects, strict=True)))
-        _run(plan, "linking", ["-o", str(path), *map(str, objects), *plan.linking])
+        _run(plan, "linking", [*plan.flags, "-o", str(path), *map(str, objects), *plan.linking])
 
 
 def _load(path: Path, way: str) -> tuple[Any, Any]:
