@@ -4,6 +4,7 @@
 #include "fixed.h"
 #include "forms.h"
 #include "kernels_s8.h"
+#include "mve.h"
 
 enum { BLOCK = 64 }; /* channels summed at once, so that the map is read in the order in which it lies */
 
@@ -33,6 +34,28 @@ static void sums_plain(const uvlm_attend *r, const int16_t *share, const int8_t 
     }
 }
 
+#ifdef UVLM_HELIUM
+/* 16 channels in four registers: a share is read once for them, and multiplied as a scalar. */
+static void sums_mve(const uvlm_attend *r, const int16_t *share, const int8_t *x, int32_t count, int32_t *sum) {
+    int32_t c = 0, channels = r->channels;
+    for (; c + 16 <= count; c += 16) {
+        const int8_t *at = x + c;
+        int32x4_t s0 = vdupq_n_s32(0), s1 = s0, s2 = s0, s3 = s0;
+        for (int32_t l = 0; l < r->positions; l++, at += channels) {
+            s0 = vmlaq_n_s32(s0, vldrbq_s32(at), share[l]);
+            s1 = vmlaq_n_s32(s1, vldrbq_s32(at + 4), share[l]);
+            s2 = vmlaq_n_s32(s2, vldrbq_s32(at + 8), share[l]);
+            s3 = vmlaq_n_s32(s3, vldrbq_s32(at + 12), share[l]);
+        }
+        vstrwq_s32(sum + c, s0);
+        vstrwq_s32(sum + c + 4, s1);
+        vstrwq_s32(sum + c + 8, s2);
+        vstrwq_s32(sum + c + 12, s3);
+    }
+    if (c < count) sums_plain(r, share, x + c, count - c, sum + c);
+}
+#endif
+
 int uvlm_attend_s8_as(int form, const uvlm_attend *r, const int16_t *share, const int8_t *x, int8_t *y) {
     if (!r || !share || !x || !y) return UVLM_NULL;
     if (r->positions < 1 || r->positions > 256 || r->channels < 1 || r->channels > UVLM_MOST) return UVLM_SIZE;
@@ -46,6 +69,11 @@ int uvlm_attend_s8_as(int form, const uvlm_attend *r, const int16_t *share, cons
 #ifdef UVLM_X86
         if (form == UVLM_AVX512) {
             sums_avx512(r, share, x + start, count, sum);
+        } else
+#endif
+#ifdef UVLM_HELIUM
+        if (form == UVLM_MVE) {
+            sums_mve(r, share, x + start, count, sum);
         } else
 #endif
             sums_plain(r, share, x + start, count, sum);

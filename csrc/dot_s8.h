@@ -7,7 +7,7 @@
  *   AVX2     16 pairs at a time, widened to int16, multiplied and added in pairs (vpmaddwd)
  *   AVX-512  64 at a time. VNNI's vpdpbusd multiplies unsigned by signed bytes: so it is given x + 128, and 128 times
  *            the sum of the weights, which the same instruction adds up, is taken off at the end
- *   Helium   16 at a time, multiplied and added up across the vector (VMLADAVA)
+ *   Helium   16 at a time of four rows, which share x, multiplied and added up across the vector (VMLADAVA): mve.h
  *
  * The weights of a large matrix come from far away and are read once: the x86 forms ask for them 2 KB ahead. That
  * address may lie behind the matrix; it is a hint and reads nothing there. */
@@ -15,6 +15,7 @@
 #define UVLM_DOT_S8_H
 
 #include "forms.h"
+#include "mve.h"
 
 enum { UVLM_ROWS = 16 }; /* rows at a time */
 
@@ -116,7 +117,11 @@ static inline int32_t uvlm_dot_mve(const int8_t *w, const int8_t *x, int32_t n) 
 }
 
 static inline void uvlm_dots_mve(const int8_t *weight, const int8_t *x, int32_t rows, int32_t columns, int32_t *sums) {
-    for (int32_t i = 0; i < rows; i++, weight += columns) sums[i] = uvlm_dot_mve(weight, x, columns);
+    int32_t i = 0;
+    for (; i + 4 <= rows; i += 4, weight += 4 * (size_t)columns) {
+        vstrwq_s32(sums + i, uvlm_dot4_asm(weight, columns, x, columns));
+    }
+    for (; i < rows; i++, weight += columns) sums[i] = uvlm_dot_mve(weight, x, columns);
 }
 #endif
 

@@ -103,6 +103,7 @@ typedef struct {
     int32_t positions, channels, zero_x, zero_y, places, gamma_shift, least, m, shift, one, s;
 } uvlm_grn;
 int uvlm_grn_s8(const uvlm_grn *r, const int8_t *x, int8_t *y, int32_t *scratch);
+int uvlm_grn_s8_as(int form, const uvlm_grn *r, const int8_t *x, int8_t *y, int32_t *scratch);
 
 /* LayerNorm of one vector. hidden up to 32,768. */
 typedef struct {

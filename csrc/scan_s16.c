@@ -8,6 +8,7 @@
  * Sizes: delta |A| has 30 bits, delta u b has 30 bits, and h c added up over 256 states is 255 * 2^23, below 2^31. */
 #include "fixed_x86.h"
 #include "kernels_s8.h"
+#include "mve.h"
 
 static int wrong(const uvlm_scan *r, const void *dt, const void *u, const void *b, const void *c, const void *h,
                  const void *y) {
@@ -174,6 +175,33 @@ UVLM_FOR_AVX512 static void channels_avx512(const uvlm_scan *r, const int8_t *dt
 }
 #endif
 
+#ifdef UVLM_HELIUM
+/* The same 4 states at a time. The shifts of a channel are one number each, made before the loop. */
+static int32_t states_mve(const channel *r, int32_t count, const int16_t *A, const int8_t *b, const int8_t *c,
+                          int16_t *h) {
+    uvlm_scale_mve by = uvlm_scale_of(r->m, r->s);
+    int32_t t_right = uvlm_scale_of(0, r->t_shift).right, n = 0, read = 0;
+    for (; n + 4 <= count; n += 4) {
+        int32x4_t t = vrshlq_n_s32(vmulq_n_s32(vldrhq_s32(A + n), r->mantissa), t_right);
+        int32x4_t whole = vmaxq_s32(vminq_s32(vshrq_n_s32(t, 16), vdupq_n_s32(32)), vdupq_n_s32(0));
+        uint32x4_t i = vandq_u32(vreinterpretq_u32_s32(vshrq_n_s32(t, 8)), vdupq_n_u32(255));
+        int32x4_t rest = vandq_s32(t, vdupq_n_s32(255)), low = vldrwq_gather_shifted_offset_s32(r->powers, i);
+        int32x4_t fall = vsubq_s32(low, vldrwq_gather_shifted_offset_s32(r->powers + 1, i));
+        int32x4_t y = vsubq_s32(low, vshrq_n_s32(vaddq_n_s32(vmulq_s32(fall, rest), 128), 8));
+        y = vrshlq_s32(y, vnegq_s32(whole)); /* from 31 on this is 0 or 1, and 0 after the next line */
+        int32x4_t decay = vminq_s32(vrshrq_n_s32(y, 15), vdupq_n_s32(32767));
+        int32x4_t at = vsubq_n_s32(vldrbq_s32(b + n), r->zero_b);
+        int32x4_t write = uvlm_rescale_mve(vmulq_n_s32(at, r->given), by);
+        write = vmaxq_s32(vminq_s32(write, vdupq_n_s32(65536)), vdupq_n_s32(-65536));
+        int32x4_t next = vaddq_s32(vrshrq_n_s32(vmulq_s32(decay, vldrhq_s32(h + n)), 15), write);
+        next = vmaxq_s32(vminq_s32(next, vdupq_n_s32(32767)), vdupq_n_s32(-32768));
+        vstrhq_s32(h + n, next);
+        read = vmladavaq_s32(read, next, vsubq_n_s32(vldrbq_s32(c + n), r->zero_c));
+    }
+    return n < count ? read + states_plain(r, count - n, A + n, b + n, c + n, h + n) : read;
+}
+#endif
+
 /* All channels, one after the other. */
 static void channels_of(states *of, const uvlm_scan *r, const int8_t *dt, const int8_t *u, const int8_t *b,
                         const int8_t *c, int16_t *h, int8_t *y) {
@@ -199,6 +227,11 @@ int uvlm_scan_s16_as(int form, const uvlm_scan *r, const int8_t *dt, const int8_
         return UVLM_OK;
     case UVLM_AVX512:
         channels_avx512(r, dt, u, b, c, h, y);
+        return UVLM_OK;
+#endif
+#ifdef UVLM_HELIUM
+    case UVLM_MVE:
+        channels_of(states_mve, r, dt, u, b, c, h, y);
         return UVLM_OK;
 #endif
     default:
