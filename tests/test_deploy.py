@@ -67,7 +67,10 @@ def lines(captioner: Captioner, picture: np.ndarray) -> list[str]:
 def test_captions_are_those_of_the_reference(captioner, data, pictures) -> None:
     """Words, score and end, greedy and with a beam of three."""
     given = captioner.encode(pictures)
-    for beam, wanted in ((3, [best[0] for best in captioner.decoder.beam(given)]), (1, captioner.decoder.greedy(given))):
+    for beam, wanted in (
+        (3, [best[0] for best in captioner.decoder.beam(given)]),
+        (1, captioner.decoder.greedy(given)),
+    ):
         ours = blobs.CCaptioner(data, beam)
         for picture, want in zip(pictures, wanted, strict=True):
             ours.encode(picture)
@@ -110,7 +113,7 @@ def test_shipped_blob_says_the_golden_caption() -> None:
 
 
 def test_every_way_to_cut_a_blob_is_noticed(data) -> None:
-    places = [*range(0, 800), *np.random.default_rng(0).integers(800, len(data), 200).tolist(), len(data) - 1]
+    places = [*range(800), *np.random.default_rng(0).integers(800, len(data), 200).tolist(), len(data) - 1]
     for end in places:
         with pytest.raises(ValueError, match="damaged"):
             blobs.CCaptioner(data[:end])
@@ -133,7 +136,9 @@ def test_a_blob_that_contradicts_itself_is_refused_or_runs(data, pictures) -> No
     for _ in range(300):
         changed = numbers.copy()
         place = int(rng.choice([*range(4, 23), int(rng.integers(23, 3000))]))
-        changed[place] = rng.choice([-1, 0, 1, 2**31 - 1, -(2**31), int(rng.integers(-(2**20), 2**20)), changed[place] + 16])
+        changed[place] = rng.choice(
+            [-1, 0, 1, 2**31 - 1, -(2**31), int(rng.integers(-(2**20), 2**20)), changed[place] + 16]
+        )
         try:
             ours = blobs.CCaptioner(resealed(changed.tobytes()))
             if ours.side == 64:
@@ -197,7 +202,7 @@ def test_firmware_refuses_a_picture_of_another_size(data) -> None:
 
 @needs_qemu
 def test_firmware_that_does_not_end_is_stopped(data, pictures) -> None:
-    with pytest.raises(TimeoutError, match="did not end within 0.2 s"):
+    with pytest.raises(TimeoutError, match=r"did not end within 0\.2 s"):
         firmware.run(firmware.build(data), pictures[0], seconds=0.2)
 
 
