@@ -149,7 +149,7 @@ def main() -> None:
     rows["recurrence"] = recurrence.steps(200)
     rows["scan"] = recurrence.scans(50)
     rows["norms"] = norms.measure(100)
-    rows["step"] = int8_steps.measure(200)
+    rows["step"] = int8_steps.measure(400)
     rows["calling"] = calling(300)
     rows["reached"] = reached(rows, forms()[-1])
     shown(rows)
