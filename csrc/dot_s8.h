@@ -85,20 +85,43 @@ UVLM_FOR_AVX512 static inline __m512i uvlm_pairs_avx512(__m512i a, __m512i b) {
     return _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
 }
 
+/* Four rows side by side share x, and no sum waits for the one before. */
+UVLM_FOR_AVX512 static inline __m128i uvlm_four_avx512(const int8_t *w, const int8_t *x, int32_t n) {
+    const int8_t *v[4] = {w, w + n, w + 2 * (size_t)n, w + 3 * (size_t)n};
+    __m512i a[4], b[4], one = _mm512_set1_epi8(1), offset = _mm512_set1_epi8(-128);
+    for (int32_t k = 0; k < 4; k++) a[k] = b[k] = _mm512_setzero_si512();
+    int32_t i = 0;
+    for (; i + 64 <= n; i += 64) {
+        __m512i x0 = _mm512_xor_si512(_mm512_loadu_si512(x + i), offset);
+        for (int32_t k = 0; k < 4; k++) {
+            UVLM_AHEAD(v[k], i);
+            __m512i w0 = _mm512_loadu_si512(v[k] + i);
+            a[k] = _mm512_dpbusd_epi32(a[k], x0, w0);
+            b[k] = _mm512_dpbusd_epi32(b[k], one, w0);
+        }
+    }
+    if (i < n) { /* bytes behind the end are not read, and count as 0 */
+        __mmask64 some = ((__mmask64)1 << (n - i)) - 1;
+        __m512i x0 = _mm512_xor_si512(_mm512_maskz_loadu_epi8(some, x + i), offset);
+        for (int32_t k = 0; k < 4; k++) {
+            __m512i w0 = _mm512_maskz_loadu_epi8(some, v[k] + i);
+            a[k] = _mm512_dpbusd_epi32(a[k], x0, w0);
+            b[k] = _mm512_dpbusd_epi32(b[k], one, w0);
+        }
+    }
+    for (int32_t k = 0; k < 4; k++) a[k] = _mm512_sub_epi32(a[k], _mm512_slli_epi32(b[k], 7));
+    a[0] = uvlm_pairs_avx512(a[0], a[1]); /* added up in one go */
+    a[2] = uvlm_pairs_avx512(a[2], a[3]);
+    a[0] = _mm512_add_epi32(_mm512_unpacklo_epi64(a[0], a[2]), _mm512_unpackhi_epi64(a[0], a[2]));
+    __m256i e = _mm256_add_epi32(_mm512_castsi512_si256(a[0]), _mm512_extracti64x4_epi64(a[0], 1));
+    return _mm_add_epi32(_mm256_castsi256_si128(e), _mm256_extracti128_si256(e, 1));
+}
+
 UVLM_FOR_AVX512 static inline void uvlm_dots_avx512(const int8_t *weight, const int8_t *x, int32_t rows,
                                                     int32_t columns, int32_t *sums) {
     int32_t i = 0;
-    for (; i + 4 <= rows; i += 4, weight += 4 * (size_t)columns) { /* four rows are added up in one go */
-        __m512i a = uvlm_row_avx512(weight, x, columns);
-        __m512i b = uvlm_row_avx512(weight + columns, x, columns);
-        __m512i c = uvlm_row_avx512(weight + 2 * (size_t)columns, x, columns);
-        __m512i d = uvlm_row_avx512(weight + 3 * (size_t)columns, x, columns);
-        a = uvlm_pairs_avx512(a, b);
-        c = uvlm_pairs_avx512(c, d);
-        a = _mm512_add_epi32(_mm512_unpacklo_epi64(a, c), _mm512_unpackhi_epi64(a, c));
-        __m256i e = _mm256_add_epi32(_mm512_castsi512_si256(a), _mm512_extracti64x4_epi64(a, 1));
-        __m128i f = _mm_add_epi32(_mm256_castsi256_si128(e), _mm256_extracti128_si256(e, 1));
-        _mm_storeu_si128((__m128i *)(void *)(sums + i), f);
+    for (; i + 4 <= rows; i += 4, weight += 4 * (size_t)columns) {
+        _mm_storeu_si128((__m128i *)(void *)(sums + i), uvlm_four_avx512(weight, x, columns));
     }
     for (; i < rows; i++, weight += columns) {
         sums[i] = _mm512_reduce_add_epi32(uvlm_row_avx512(weight, x, columns));
