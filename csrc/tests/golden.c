@@ -1,5 +1,5 @@
-/* Holds every kernel against the vectors of golden_vectors.h. Prints a line a kernel and
- * returns 0 if all are equal, in every form. Needs neither files nor arguments: it runs on a bare microcontroller as it does here.
+/* Holds every kernel against the vectors of golden_vectors.h, in every form that runs here. Prints a line a kernel and
+ * returns 0 if all are equal. Needs neither files nor arguments: it runs on a bare microcontroller as it does here.
  *
  * Between the values of a vector, and behind the last, lie bytes that must stay as they are. */
 #include <stdio.h>
