@@ -3,43 +3,34 @@
 #include "fixed_x86.h"
 #include "kernels_s8.h"
 
-/* One position. */
-typedef void position(const uvlm_add *r, const int8_t *a, const int8_t *b, int8_t *y);
-
-static void position_plain(const uvlm_add *r, const int8_t *a, const int8_t *b, int8_t *y) {
-    for (int32_t c = 0; c < r->channels; c++, a += r->x_channel, b += r->other_channel) {
-        int32_t sum = uvlm_sum(uvlm_times(*a - r->zero_x, r->factor_x), uvlm_times(*b - r->zero_other, r->factor_other));
-        *y++ = uvlm_narrow(uvlm_shift_half_up(sum, r->s), r->zero_y);
-    }
-}
-
 #ifdef UVLM_X86
-/* 16 channels at a time, where each value either lies dense or is one number for all of them. */
-UVLM_FOR_AVX512 static void position_avx512(const uvlm_add *r, const int8_t *a, const int8_t *b, int8_t *y) {
-    __m512i x = _mm512_set1_epi32(*a), other = _mm512_set1_epi32(*b);
+/* 16 channels at all positions, then the next 16. A value is dense or the same for all channels (stride 0); one that is
+ * the same at all positions is weighed once. The zero points are taken off together: sums are right modulo 2^32, and
+ * end within int32. */
+UVLM_FOR_AVX512 static void add_avx512(const uvlm_add *r, const int8_t *x, const int8_t *other, int8_t *y) {
+    __m512i by_x = _mm512_set1_epi32(r->factor_x), by_other = _mm512_set1_epi32(r->factor_other);
+    int32_t zeros = uvlm_sum(uvlm_times(r->zero_x, r->factor_x), uvlm_times(r->zero_other, r->factor_other));
+    __m512i start = _mm512_set1_epi32(uvlm_sum((int32_t)(1u << (r->s - 1)), -zeros));
+    __m128i s = _mm_cvtsi32_si128(r->s);
     for (int32_t c = 0; c < r->channels; c += 16) {
-        __mmask16 some = r->channels - c >= 16 ? 0xFFFF : (__mmask16)((1 << (r->channels - c)) - 1);
-        if (r->x_channel) x = _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(some, a + c));
-        if (r->other_channel) other = _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(some, b + c));
-        __m512i sum = _mm512_mullo_epi32(_mm512_sub_epi32(x, _mm512_set1_epi32(r->zero_x)),
-                                         _mm512_set1_epi32(r->factor_x));
-        sum = _mm512_add_epi32(sum, _mm512_mullo_epi32(_mm512_sub_epi32(other, _mm512_set1_epi32(r->zero_other)),
-                                                       _mm512_set1_epi32(r->factor_other)));
-        sum = uvlm_shift_half_up_avx512(sum, r->s);
-        sum = _mm512_min_epi32(_mm512_max_epi32(sum, _mm512_set1_epi32(-1024)), _mm512_set1_epi32(1024));
-        sum = _mm512_add_epi32(sum, _mm512_set1_epi32(r->zero_y));
-        _mm_mask_storeu_epi8(y + c, some, _mm512_cvtsepi32_epi8(sum)); /* saturates */
+        int32_t left = r->channels - c;
+        __mmask16 some = left >= 16 ? 0xFFFF : (__mmask16)((1 << left) - 1);
+        const int8_t *a = x + (r->x_channel ? c : 0), *b = other + (r->other_channel ? c : 0);
+        __m512i rest = start;
+        for (int32_t l = 0; l < r->positions; l++, a += r->x_position, b += r->other_position) {
+            if (!l || r->other_position) {
+                __m512i v = r->other_channel ? _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(some, b)) : _mm512_set1_epi32(*b);
+                rest = _mm512_add_epi32(_mm512_mullo_epi32(v, by_other), start);
+            }
+            __m512i u = r->x_channel ? _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(some, a)) : _mm512_set1_epi32(*a);
+            __m512i sum = _mm512_sra_epi32(_mm512_add_epi32(_mm512_mullo_epi32(u, by_x), rest), s);
+            sum = _mm512_add_epi32(sum, _mm512_set1_epi32(r->zero_y));
+            int8_t *to = y + (size_t)l * (size_t)r->channels + c;
+            _mm_mask_storeu_epi8(to, some, _mm512_cvtsepi32_epi8(sum)); /* saturates */
+        }
     }
 }
 #endif
-
-static position *position_of(int form, const uvlm_add *r) {
-#ifdef UVLM_X86
-    if (form == UVLM_AVX512 && r->x_channel <= 1 && r->other_channel <= 1) return position_avx512;
-#endif
-    (void)form, (void)r;
-    return position_plain;
-}
 
 int uvlm_add_s8_as(int form, const uvlm_add *r, const int8_t *x, const int8_t *other, int8_t *y) {
     if (!r || !x || !y || (!other && !r->constant)) return UVLM_NULL;
@@ -50,10 +41,20 @@ int uvlm_add_s8_as(int form, const uvlm_add *r, const int8_t *x, const int8_t *o
     if (r->zero_y < -128 || r->zero_y > 127) return UVLM_RANGE;
     if (!uvlm_has(form)) return UVLM_FORM;
     if (r->constant) other = r->constant;
-    position *of = position_of(form, r);
+#ifdef UVLM_X86
+    if (form == UVLM_AVX512 && r->x_channel <= 1 && r->other_channel <= 1 && r->s > 0) {
+        add_avx512(r, x, other, y);
+        return UVLM_OK;
+    }
+#endif
     for (int32_t l = 0; l < r->positions; l++) {
-        of(r, x + (size_t)l * (size_t)r->x_position, other + (size_t)l * (size_t)r->other_position,
-           y + (size_t)l * (size_t)r->channels);
+        const int8_t *a = x + (size_t)l * (size_t)r->x_position;
+        const int8_t *b = other + (size_t)l * (size_t)r->other_position;
+        for (int32_t c = 0; c < r->channels; c++, a += r->x_channel, b += r->other_channel) {
+            int32_t sum = uvlm_sum(uvlm_times(*a - r->zero_x, r->factor_x),
+                                   uvlm_times(*b - r->zero_other, r->factor_other));
+            *y++ = uvlm_narrow(uvlm_shift_half_up(sum, r->s), r->zero_y);
+        }
     }
     return UVLM_OK;
 }

@@ -3,6 +3,7 @@
 #include "dot_s8.h"
 #include "fixed.h"
 #include "kernels_s8.h"
+#include "mve.h"
 
 static int wrong(const uvlm_conv *r, const void *x, const void *y) {
     if (!r || !x || !y || !r->weight || !r->bias || !r->m || !r->s) return UVLM_NULL;
@@ -42,6 +43,98 @@ static int32_t window(const uvlm_conv *r, const int8_t *x, int32_t top, int32_t 
     return sum;
 }
 
+#ifdef UVLM_HELIUM
+enum { FILL = 64 };
+
+/* n numbers of four rows times what stands outside the map, of which `fill` holds FILL. */
+static int32x4_t outside(const int8_t *w, int32_t pitch, int32_t n, const int8_t *fill) {
+    int32x4_t sum = vdupq_n_s32(0);
+    if (!*fill) return sum;
+    for (; n > 0; n -= FILL, w += FILL) sum = vaddq_s32(sum, uvlm_dot4_asm(w, pitch, fill, n < FILL ? n : FILL));
+    return sum;
+}
+
+/* Four outputs of a dense convolution: a row of the window lies in one piece in the map, as it does in the weights. */
+static int32x4_t four_outputs(const uvlm_conv *r, const int8_t *x, int32_t top, int32_t left, const int8_t *w,
+                              const int8_t *fill) {
+    int32_t depth = r->channels, row = r->kernel_w * depth, pitch = r->kernel_h * row;
+    int32_t from = left < 0 ? -left : 0, to = r->width - left; /* what of a row is inside */
+    if (to > r->kernel_w) to = r->kernel_w;
+    int32x4_t sum = vdupq_n_s32(0);
+    for (int32_t dy = 0; dy < r->kernel_h; dy++, w += row) {
+        int32_t i = top + dy;
+        if (i < 0 || i >= r->height || from >= to) {
+            sum = vaddq_s32(sum, outside(w, pitch, row, fill));
+            continue;
+        }
+        const int8_t *at = x + ((size_t)i * (size_t)r->width + (size_t)(left + from)) * (size_t)depth;
+        if (from > 0) sum = vaddq_s32(sum, outside(w, pitch, from * depth, fill));
+        sum = vaddq_s32(sum, uvlm_dot4_asm(w + from * depth, pitch, at, (to - from) * depth));
+        if (to < r->kernel_w) sum = vaddq_s32(sum, outside(w + to * depth, pitch, (r->kernel_w - to) * depth, fill));
+    }
+    return sum;
+}
+
+/* One place of the map of outputs, at least four of them; the last four may be some that were done before. */
+static void dense_mve(const uvlm_conv *r, const int8_t *x, int32_t top, int32_t left, const int8_t *fill, int8_t *y) {
+    int32_t outputs = r->outputs, size = r->kernel_h * r->kernel_w * r->channels;
+    for (int32_t o = 0; o < outputs; o += 4) {
+        if (o + 4 > outputs) o = outputs - 4;
+        int32x4_t sum = four_outputs(r, x, top, left, r->weight + (size_t)o * (size_t)size, fill);
+        sum = vshlq_r_s32(vaddq_s32(sum, vldrwq_s32(r->bias + o)), r->lift);
+        sum = uvlm_requantise_mve(sum, vldrwq_s32(r->m + o), vldrbq_s32(r->s + o));
+        vstrbq_s32(y + o, uvlm_narrow_mve(sum, r->zero_y));
+    }
+}
+
+/* One place of a depthwise convolution, eight channels at a time. VMULLB multiplies the even of eight int16 to int32,
+ * VMULLT the odd: so even and odd channels stay apart until VQMOVNB and VQMOVNT put them together again. */
+static void depthwise_mve(const uvlm_conv *r, const int8_t *x, int32_t top, int32_t left, const int8_t *fill,
+                          int8_t *y) {
+    int32_t channels = r->channels, height = r->height, width = r->width;
+    int32_t kernel_h = r->kernel_h, kernel_w = r->kernel_w;
+    int32_t inside = top >= 0 && left >= 0 && top + kernel_h <= height && left + kernel_w <= width, c = 0;
+    for (; c + 8 <= channels; c += 8) {
+        int32x4x2_t bias = vld2q_s32(r->bias + c), m = vld2q_s32(r->m + c);
+        int32x4_t even = bias.val[0], odd = bias.val[1];
+        const int8_t *w = r->weight + c;
+        for (int32_t dy = 0; dy < kernel_h; dy++) {
+            int32_t i = top + dy;
+            size_t at = ((size_t)i * (size_t)width + (size_t)left) * (size_t)channels + (size_t)c; /* or outside */
+            for (int32_t dx = 0; dx < kernel_w; dx++, w += channels, at += (size_t)channels) {
+                int32_t j = left + dx;
+                int16x8_t a = vldrbq_s16(inside || (i >= 0 && i < height && j >= 0 && j < width) ? x + at : fill);
+                int16x8_t b = vldrbq_s16(w);
+                even = vaddq_s32(even, vmullbq_int_s16(a, b));
+                odd = vaddq_s32(odd, vmulltq_int_s16(a, b));
+            }
+        }
+        int16x8_t s = vldrbq_s16(r->s + c);
+        even = uvlm_requantise_mve(vshlq_r_s32(even, r->lift), m.val[0], vmovlbq_s16(s));
+        odd = uvlm_requantise_mve(vshlq_r_s32(odd, r->lift), m.val[1], vmovltq_s16(s));
+        int16x8_t both = vqmovnbq_s32(vdupq_n_s16(0), vqaddq_n_s32(even, r->zero_y));
+        both = vqmovntq_s32(both, vqaddq_n_s32(odd, r->zero_y));
+        vstrbq_s16(y + c, vreinterpretq_s16_s8(vqmovnbq_s16(vdupq_n_s8(0), both)));
+    }
+    for (; c < channels; c++) {
+        int32_t sum = uvlm_lift(uvlm_sum(window(r, x, top, left, c, uvlm_dots_plain), r->bias[c]), r->lift);
+        y[c] = uvlm_narrow(uvlm_requantise(sum, r->m[c], r->s[c]), r->zero_y);
+    }
+}
+
+static void conv_mve(const uvlm_conv *r, const int8_t *x, int8_t *y, int32_t high, int32_t broad) {
+    int8_t fill[FILL];
+    for (int32_t k = 0; k < FILL; k++) fill[k] = (int8_t)r->zero_x;
+    for (int32_t i = 0; i < high; i++) {
+        for (int32_t j = 0; j < broad; j++, y += r->outputs) {
+            int32_t top = i * r->stride_y - r->top, left = j * r->stride_x - r->left;
+            if (r->group == 1) dense_mve(r, x, top, left, fill, y);
+            else depthwise_mve(r, x, top, left, fill, y);
+        }
+    }
+}
+#endif
+
 int uvlm_conv_s8_as(int form, const uvlm_conv *r, const int8_t *x, int8_t *y) {
     int status = wrong(r, x, y);
     if (status) return status;
@@ -49,6 +142,12 @@ int uvlm_conv_s8_as(int form, const uvlm_conv *r, const int8_t *x, int8_t *y) {
     uvlm_dots *of = uvlm_dots_of(form);
     int32_t high = (r->height + r->top + r->bottom - r->kernel_h) / r->stride_y + 1;
     int32_t broad = (r->width + r->left + r->right - r->kernel_w) / r->stride_x + 1;
+#ifdef UVLM_HELIUM
+    if (form == UVLM_MVE && (r->group > 1 || r->outputs >= 4)) {
+        conv_mve(r, x, y, high, broad);
+        return UVLM_OK;
+    }
+#endif
     for (int32_t i = 0; i < high; i++) {
         for (int32_t j = 0; j < broad; j++) {
             for (int32_t o = 0; o < r->outputs; o++) {

@@ -7,7 +7,7 @@
  *   AVX2     16 pairs at a time, widened to int16, multiplied and added in pairs (vpmaddwd)
  *   AVX-512  64 at a time. VNNI's vpdpbusd multiplies unsigned by signed bytes: so it is given x + 128, and 128 times
  *            the sum of the weights, which the same instruction adds up, is taken off at the end
- *   Helium   16 at a time, multiplied and added up across the vector (VMLADAVA)
+ *   Helium   16 at a time of four rows, which share x, multiplied and added up across the vector (VMLADAVA): mve.h
  *
  * The weights of a large matrix come from far away and are read once: the x86 forms ask for them 2 KB ahead. That
  * address may lie behind the matrix; it is a hint and reads nothing there. */
@@ -15,6 +15,7 @@
 #define UVLM_DOT_S8_H
 
 #include "forms.h"
+#include "mve.h"
 
 enum { UVLM_ROWS = 16 }; /* rows at a time */
 
@@ -61,7 +62,8 @@ UVLM_FOR_AVX2 static inline void uvlm_dots_avx2(const int8_t *weight, const int8
     for (int32_t i = 0; i < rows; i++, weight += columns) sums[i] = uvlm_dot_avx2(weight, x, columns);
 }
 
-UVLM_FOR_AVX512 static inline int32_t uvlm_dot_avx512(const int8_t *w, const int8_t *x, int32_t n) {
+/* 16 sums that are still to be added up. */
+UVLM_FOR_AVX512 static inline __m512i uvlm_row_avx512(const int8_t *w, const int8_t *x, int32_t n) {
     __m512i a = _mm512_setzero_si512(), b = a, one = _mm512_set1_epi8(1), offset = _mm512_set1_epi8(-128);
     int32_t i = 0;
     for (; i + 64 <= n; i += 64) {
@@ -76,12 +78,31 @@ UVLM_FOR_AVX512 static inline int32_t uvlm_dot_avx512(const int8_t *w, const int
         a = _mm512_dpbusd_epi32(a, _mm512_xor_si512(_mm512_maskz_loadu_epi8(some, x + i), offset), w0);
         b = _mm512_dpbusd_epi32(b, one, w0);
     }
-    return _mm512_reduce_add_epi32(_mm512_sub_epi32(a, _mm512_slli_epi32(b, 7)));
+    return _mm512_sub_epi32(a, _mm512_slli_epi32(b, 7));
+}
+
+UVLM_FOR_AVX512 static inline __m512i uvlm_pairs_avx512(__m512i a, __m512i b) {
+    return _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
 }
 
 UVLM_FOR_AVX512 static inline void uvlm_dots_avx512(const int8_t *weight, const int8_t *x, int32_t rows,
                                                     int32_t columns, int32_t *sums) {
-    for (int32_t i = 0; i < rows; i++, weight += columns) sums[i] = uvlm_dot_avx512(weight, x, columns);
+    int32_t i = 0;
+    for (; i + 4 <= rows; i += 4, weight += 4 * (size_t)columns) { /* four rows are added up in one go */
+        __m512i a = uvlm_row_avx512(weight, x, columns);
+        __m512i b = uvlm_row_avx512(weight + columns, x, columns);
+        __m512i c = uvlm_row_avx512(weight + 2 * (size_t)columns, x, columns);
+        __m512i d = uvlm_row_avx512(weight + 3 * (size_t)columns, x, columns);
+        a = uvlm_pairs_avx512(a, b);
+        c = uvlm_pairs_avx512(c, d);
+        a = _mm512_add_epi32(_mm512_unpacklo_epi64(a, c), _mm512_unpackhi_epi64(a, c));
+        __m256i e = _mm256_add_epi32(_mm512_castsi512_si256(a), _mm512_extracti64x4_epi64(a, 1));
+        __m128i f = _mm_add_epi32(_mm256_castsi256_si128(e), _mm256_extracti128_si256(e, 1));
+        _mm_storeu_si128((__m128i *)(void *)(sums + i), f);
+    }
+    for (; i < rows; i++, weight += columns) {
+        sums[i] = _mm512_reduce_add_epi32(uvlm_row_avx512(weight, x, columns));
+    }
 }
 #endif
 
@@ -96,7 +117,11 @@ static inline int32_t uvlm_dot_mve(const int8_t *w, const int8_t *x, int32_t n) 
 }
 
 static inline void uvlm_dots_mve(const int8_t *weight, const int8_t *x, int32_t rows, int32_t columns, int32_t *sums) {
-    for (int32_t i = 0; i < rows; i++, weight += columns) sums[i] = uvlm_dot_mve(weight, x, columns);
+    int32_t i = 0;
+    for (; i + 4 <= rows; i += 4, weight += 4 * (size_t)columns) {
+        vstrwq_s32(sums + i, uvlm_dot4_asm(weight, columns, x, columns));
+    }
+    for (; i < rows; i++, weight += columns) sums[i] = uvlm_dot_mve(weight, x, columns);
 }
 #endif
 

@@ -68,8 +68,8 @@ static inline int32_t uvlm_leading(uint64_t x) {
 static inline int32_t uvlm_power(int32_t t, const int32_t *powers) {
     int32_t whole = t >> 16, i = (t >> 8) & 255, rest = t & 255;
     if (whole > 30) return 0;
-    int32_t low = powers[i], fall = uvlm_sum(low, -powers[i + 1]); /* under 2^22, times 255 it is under 2^30 */
-    return uvlm_shift_half_up(uvlm_sum(low, -((uvlm_times(fall, rest) + 128) >> 8)), whole);
+    int32_t low = powers[i], fall = uvlm_sum(low, uvlm_times(powers[i + 1], -1)); /* under 2^22; 255 of it under 2^30 */
+    return uvlm_shift_half_up(uvlm_sum(low, -(uvlm_sum(uvlm_times(fall, rest), 128) >> 8)), whole);
 }
 
 /* log2 x in Q16 for x from 1 to 2^62; logs: 257 numbers. */
@@ -89,8 +89,8 @@ static inline void uvlm_inverse_root(int64_t x, const int32_t *roots, int32_t *m
     int64_t v = p >= 0 ? x >> p : x << -p;
     int64_t r = roots[(v >> 25) - 32];
     for (int step = 0; step < 2; step++) {
-        int64_t square = (r * r) >> 30;
-        int64_t share = (int64_t)((uint64_t)square * (uint64_t)v) >> 32; /* v r^2, about 2^30: the product is unsigned, */
+        int64_t square = (int64_t)((uint64_t)r * (uint64_t)r) >> 30;
+        int64_t share = (int64_t)((uint64_t)square * (uint64_t)v) >> 32; /* v r^2, about 2^30: products are unsigned, */
         r = (int64_t)((uint64_t)r * (uint64_t)(((int64_t)3 << 30) - share)) >> 31; /* so that no table overflows it */
     }
     *m = (int32_t)(r < (1 << 30) ? (1 << 30) : r > INT32_MAX ? INT32_MAX : r);

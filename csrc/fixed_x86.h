@@ -35,6 +35,22 @@ UVLM_IN_AVX512 __m512i uvlm_requantise_avx512(__m512i a, int32_t m, int32_t s) {
     return uvlm_shift_half_up_avx512(_mm512_mask_mov_epi32(_mm512_srli_epi64(even, 31), 0xAAAA, odd), s);
 }
 
+/* The same with a multiplier and a shift for each number; shifts from 0 to 127. */
+UVLM_IN_AVX512 __m512i uvlm_requantise_each_avx512(__m512i a, __m512i m, __m512i s) {
+    __m512i one = _mm512_set1_epi32(1), half = _mm512_set1_epi64(1 << 30);
+    __m512i even = _mm512_add_epi64(_mm512_mul_epi32(a, m), half);
+    __m512i odd = _mm512_add_epi64(_mm512_mul_epi32(_mm512_srli_epi64(a, 32), _mm512_srli_epi64(m, 32)), half);
+    __m512i t = _mm512_mask_mov_epi32(_mm512_srli_epi64(even, 31), 0xAAAA, _mm512_slli_epi64(odd, 1));
+    __m512i below = _mm512_and_si512(_mm512_srav_epi32(t, _mm512_sub_epi32(s, one)), one);
+    return _mm512_mask_add_epi32(t, _mm512_test_epi32_mask(s, s), _mm512_srav_epi32(t, s), below);
+}
+
+/* int32 -> int8 with a zero point, as uvlm_narrow. */
+UVLM_IN_AVX512 __m128i uvlm_narrow_avx512(__m512i t, int32_t zero) {
+    t = _mm512_min_epi32(_mm512_max_epi32(t, _mm512_set1_epi32(-1024)), _mm512_set1_epi32(1024));
+    return _mm512_cvtsepi32_epi8(_mm512_add_epi32(t, _mm512_set1_epi32(zero)));
+}
+
 UVLM_IN_AVX2 __m256i uvlm_shift_half_up_avx2(__m256i x, int32_t s) {
     if (s <= 0) return x;
     if (s > 31) return _mm256_setzero_si256();

@@ -15,12 +15,12 @@ int uvlm_has(int form) {
 #endif
     case UVLM_AVX512:
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512DQ__) && \
-    defined(__AVX512VNNI__) && defined(__FMA__)
+    defined(__AVX512VBMI__) && defined(__AVX512VNNI__) && defined(__FMA__)
         return 1;
 #else
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-               __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("fma");
+               __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("fma");
 #endif
 #endif
 #ifdef UVLM_HELIUM

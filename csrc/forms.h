@@ -9,7 +9,7 @@
 #define UVLM_X86 1
 #include <immintrin.h>
 #define UVLM_FOR_AVX2 __attribute__((target("avx2,fma")))
-#define UVLM_FOR_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma")))
+#define UVLM_FOR_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vnni,avx2,fma")))
 #endif
 
 #if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1) && !defined(UVLM_ONLY_PLAIN)

@@ -1,8 +1,7 @@
 /* int8 matrix times int8 vector, one multiplier and shift a row: where nearly all bytes of a decoder step are read.
- * The products have forms for each processor (dot_s8.h); what follows is one multiplication a row. With Helium four
- * rows share x and are requantised together; the last four rows may be some that were done before. */
+ * The products have forms for each processor (dot_s8.h); what follows is one multiplication a row. */
 #include "dot_s8.h"
-#include "fixed.h"
+#include "fixed_x86.h"
 #include "kernels_s8.h"
 #include "mve.h"
 
@@ -13,48 +12,89 @@ static int wrong(const uvlm_gemm *r, const void *x, const void *y) {
     return UVLM_OK;
 }
 
-#ifdef UVLM_HELIUM
-/* Four times `fours` rows, from row `first` on. */
-static void fours(const uvlm_gemm *r, const int8_t *x, int8_t *y, int32_t first, int32_t fours) {
-    const int8_t *w = r->weight + (size_t)first * (size_t)r->columns, *s = r->s + first;
-    const int32_t *bias = r->bias + first, *m = r->m + first;
-    int32_t columns = r->columns, lift = r->lift, zero_y = r->zero_y;
-    for (y += first; fours > 0; fours--) {
-        vstrbq_s32(y, uvlm_narrow_mve(uvlm_rows_mve(w, columns, x, bias, m, s, lift), zero_y));
-        w += 4 * columns, bias += 4, m += 4, s += 4, y += 4;
+/* What follows the products of up to UVLM_ROWS rows, from row `first` on: bias, lift, multiplier, shift. */
+static void scaled_plain(const uvlm_gemm *r, int32_t first, int32_t count, int32_t lift, int32_t *sums) {
+    for (int32_t k = 0; k < count; k++) {
+        int32_t i = first + k;
+        sums[k] = uvlm_requantise(uvlm_lift(uvlm_sum(sums[k], r->bias[i]), lift), r->m[i], r->s[i]);
     }
 }
 
-static void fours_of_logits(const uvlm_gemm *r, const int8_t *x, int32_t *y, int32_t first,
-                            int32_t fours) {
-    const int8_t *w = r->weight + (size_t)first * (size_t)r->columns, *s = r->s + first;
+#ifdef UVLM_X86
+UVLM_FOR_AVX512 static void scaled_avx512(const uvlm_gemm *r, int32_t first, int32_t count, int32_t lift,
+                                          int32_t *sums) {
+    __mmask16 some = (__mmask16)((1 << count) - 1);
+    __m512i s = _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(some, r->s + first));
+    if (_mm512_movepi32_mask(s)) { /* a shift to the left, which only outputs of very fine scale have */
+        scaled_plain(r, first, count, lift, sums);
+        return;
+    }
+    __m512i sum = _mm512_add_epi32(_mm512_maskz_loadu_epi32(some, sums), _mm512_maskz_loadu_epi32(some, r->bias + first));
+    sum = _mm512_sll_epi32(sum, _mm_cvtsi32_si128(lift));
+    __m512i m = _mm512_maskz_loadu_epi32(some, r->m + first);
+    _mm512_mask_storeu_epi32(sums, some, uvlm_requantise_each_avx512(sum, m, s));
+}
+#endif
+
+#ifdef UVLM_HELIUM
+/* Four rows at a time. */
+static void scaled_mve(const uvlm_gemm *r, int32_t first, int32_t count, int32_t lift, int32_t *sums) {
     const int32_t *bias = r->bias + first, *m = r->m + first;
-    int32_t columns = r->columns;
-    for (y += first; fours > 0; fours--) {
-        vstrwq_s32(y, uvlm_rows_mve(w, columns, x, bias, m, s, 0));
-        w += 4 * columns, bias += 4, m += 4, s += 4, y += 4;
+    const int8_t *s = r->s + first;
+    int32_t k = 0;
+    for (; k + 4 <= count; k += 4, bias += 4, m += 4, s += 4) {
+        int32x4_t sum = vshlq_r_s32(vaddq_s32(vldrwq_s32(sums + k), vldrwq_s32(bias)), lift);
+        vstrwq_s32(sums + k, uvlm_requantise_mve(sum, vldrwq_s32(m), vldrbq_s32(s)));
+    }
+    if (k < count) scaled_plain(r, first + k, count - k, lift, sums + k);
+}
+#endif
+
+#ifdef UVLM_HELIUM
+static void scaled_mve(const uvlm_gemm *r, int32_t first, int32_t count, int32_t lift, int32_t *sums) {
+    for (int32_t k = 0; k < count; k += 4) {
+        mve_pred16_t p = vctp32q((uint32_t)(count - k));
+        const int32_t i = first + k;
+        int32x4_t sum = vaddq_s32(vldrwq_z_s32(sums + k, p), vldrwq_z_s32(r->bias + i, p));
+        sum = uvlm_requantise_mve(vshlq_r_s32(sum, lift), vldrwq_z_s32(r->m + i, p), vldrbq_z_s32(r->s + i, p));
+        vstrwq_p_s32(sums + k, sum, p);
     }
 }
 #endif
+
+static void scaled(int form, const uvlm_gemm *r, int32_t first, int32_t count, int32_t lift, int32_t *sums) {
+#ifdef UVLM_X86
+    if (form == UVLM_AVX512) {
+        scaled_avx512(r, first, count, lift, sums);
+        return;
+    }
+#endif
+#ifdef UVLM_HELIUM
+    if (form == UVLM_MVE) {
+        scaled_mve(r, first, count, lift, sums);
+        return;
+    }
+#endif
+#ifdef UVLM_HELIUM
+    if (form == UVLM_MVE) {
+        scaled_mve(r, first, count, lift, sums);
+        return;
+    }
+#endif
+    (void)form;
+    scaled_plain(r, first, count, lift, sums);
+}
 
 int uvlm_gemm_s8_as(int form, const uvlm_gemm *r, const int8_t *x, int8_t *y) {
     int status = wrong(r, x, y);
     if (status) return status;
     if (!uvlm_has(form)) return UVLM_FORM;
-#ifdef UVLM_HELIUM
-    if (form == UVLM_MVE && r->rows >= 4) {
-        fours(r, x, y, 0, r->rows / 4);
-        if (r->rows % 4) fours(r, x, y, r->rows - 4, 1);
-        return UVLM_OK;
-    }
-#endif
     uvlm_dots *of = uvlm_dots_of(form);
-    int32_t sums[UVLM_ROWS];
-    for (int32_t i = 0; i < r->rows; i++) {
-        int32_t k = i % UVLM_ROWS, left = r->rows - i;
-        if (!k) of(r->weight + (size_t)i * (size_t)r->columns, x, left < UVLM_ROWS ? left : UVLM_ROWS, r->columns, sums);
-        int32_t sum = uvlm_lift(uvlm_sum(sums[k], r->bias[i]), r->lift);
-        y[i] = uvlm_narrow(uvlm_requantise(sum, r->m[i], r->s[i]), r->zero_y);
+    for (int32_t i = 0; i < r->rows; i += UVLM_ROWS) {
+        int32_t left = r->rows - i, count = left < UVLM_ROWS ? left : UVLM_ROWS, sums[UVLM_ROWS];
+        of(r->weight + (size_t)i * (size_t)r->columns, x, count, r->columns, sums);
+        scaled(form, r, i, count, r->lift, sums);
+        for (int32_t k = 0; k < count; k++) y[i + k] = uvlm_narrow(sums[k], r->zero_y);
     }
     return UVLM_OK;
 }
@@ -65,18 +105,11 @@ int uvlm_logits_s8_as(int form, const uvlm_gemm *r, const int8_t *x, int32_t *y)
     int status = wrong(r, x, y);
     if (status) return status;
     if (!uvlm_has(form)) return UVLM_FORM;
-#ifdef UVLM_HELIUM
-    if (form == UVLM_MVE && r->rows >= 4) {
-        fours_of_logits(r, x, y, 0, r->rows / 4);
-        if (r->rows % 4) fours_of_logits(r, x, y, r->rows - 4, 1);
-        return UVLM_OK;
-    }
-#endif
     uvlm_dots *of = uvlm_dots_of(form);
     for (int32_t i = 0; i < r->rows; i += UVLM_ROWS) {
         int32_t left = r->rows - i, count = left < UVLM_ROWS ? left : UVLM_ROWS;
         of(r->weight + (size_t)i * (size_t)r->columns, x, count, r->columns, y + i);
-        for (int32_t k = i; k < i + count; k++) y[k] = uvlm_requantise(uvlm_sum(y[k], r->bias[k]), r->m[k], r->s[k]);
+        scaled(form, r, i, count, 0, y + i);
     }
     return UVLM_OK;
 }

@@ -15,8 +15,8 @@ enum { UVLM_MOST_F32 = 65536, UVLM_MOST_STATES = 256, UVLM_MOST_COUNT = 16777216
 /* The constants of the tables: 2^(i/16) for i from 0 to 15, log(1 + i/16) and 16 / (16 + i) for i from 0 to 16. */
 int uvlm_tables_f32(float *powers, float *logs, float *inverses);
 
-/* exp, x at most 0 (UVLM_RANGE otherwise, NaN included): by table and by polynomial. Below -126 log 2 = -87.34 they stay
- * at 2^-126. Bounds in exp_f32.h. x and y may be the same. */
+/* exp, x at most 0 (UVLM_RANGE otherwise, NaN included): by table and by polynomial. Below -126 log 2 = -87.34 they
+ * stay at 2^-126. Bounds in exp_f32.h. x and y may be the same. */
 int uvlm_exp_f32_lut(const float *x, float *y, int32_t count);
 int uvlm_exp_f32_lut_as(int form, const float *x, float *y, int32_t count);
 int uvlm_exp_f32_poly(const float *x, float *y, int32_t count);

@@ -17,6 +17,7 @@ typedef struct {
     int32_t count;
 } uvlm_look_up;
 int uvlm_look_up_s8(const uvlm_look_up *r, const int8_t *x, int8_t *y);
+int uvlm_look_up_s8_as(int form, const uvlm_look_up *r, const int8_t *x, int8_t *y);
 
 /* y = W x + bias, requantised row by row. */
 typedef struct {
@@ -68,13 +69,16 @@ typedef struct {
     int32_t zero_x, zero_other, zero_y, m, s, lift;
 } uvlm_mul;
 int uvlm_mul_s8(const uvlm_mul *r, const int8_t *x, const int8_t *other, int8_t *y);
+int uvlm_mul_s8_as(int form, const uvlm_mul *r, const int8_t *x, const int8_t *other, int8_t *y);
 
 /* Mean and maximum of every channel: (positions, channels) -> (channels). */
 typedef struct {
     int32_t positions, channels, zero_x, zero_y, m, s, lift;
 } uvlm_mean;
 int uvlm_mean_s8(const uvlm_mean *r, const int8_t *x, int8_t *y);
+int uvlm_mean_s8_as(int form, const uvlm_mean *r, const int8_t *x, int8_t *y);
 int uvlm_most_s8(const uvlm_mean *r, const int8_t *x, int8_t *y);
+int uvlm_most_s8_as(int form, const uvlm_mean *r, const int8_t *x, int8_t *y);
 
 /* Means over squares of `side` that do not overlap; and the opposite, every number a square. */
 typedef struct {
@@ -90,7 +94,8 @@ typedef struct {
 int uvlm_concat_s8(const uvlm_parts *r, const int8_t *const *x, int8_t *y);
 int uvlm_split_s8(const uvlm_parts *r, const int8_t *x, int8_t *const *y);
 
-/* Global Response Normalization. scratch: `channels` int32. positions up to 33,025, so that the squares fit. */
+/* Global Response Normalization. scratch: `channels` int32. positions up to 33,025, so that the squares fit;
+ * channels 2^places up to 2^32, so that the division does. */
 typedef struct {
     const int16_t *gamma; /* (channels) */
     const int32_t *beta;  /* (channels) */
@@ -98,6 +103,7 @@ typedef struct {
     int32_t positions, channels, zero_x, zero_y, places, gamma_shift, least, m, shift, one, s;
 } uvlm_grn;
 int uvlm_grn_s8(const uvlm_grn *r, const int8_t *x, int8_t *y, int32_t *scratch);
+int uvlm_grn_s8_as(int form, const uvlm_grn *r, const int8_t *x, int8_t *y, int32_t *scratch);
 
 /* LayerNorm of one vector. hidden up to 32,768. */
 typedef struct {
@@ -107,6 +113,7 @@ typedef struct {
     int32_t hidden, zero_y, epsilon, m, s, lift;
 } uvlm_layer_norm;
 int uvlm_layer_norm_s8(const uvlm_layer_norm *r, const int8_t *x, int8_t *y);
+int uvlm_layer_norm_s8_as(int form, const uvlm_layer_norm *r, const int8_t *x, int8_t *y);
 
 /* One step of the selective SSM: dt, u and y (channels), b and c (states), h (channels, states), which it changes.
  * states up to 256. */
@@ -150,6 +157,7 @@ typedef struct {
     int32_t positions, channels, zero_x, zero_y, m, s, lift;
 } uvlm_attend;
 int uvlm_attend_s8(const uvlm_attend *r, const int16_t *share, const int8_t *x, int8_t *y);
+int uvlm_attend_s8_as(int form, const uvlm_attend *r, const int16_t *share, const int8_t *x, int8_t *y);
 
 /* What an LSTM starts with: (columns) -> h (hidden) int8 and c (hidden) int16. */
 typedef struct {

@@ -5,25 +5,114 @@
  *   y = n gamma + beta                 requantised
  *
  * |c| is at most 255 H, below 2^23; the sum of squares below 2^61. */
-#include "fixed.h"
+#include "fixed_x86.h"
 #include "kernels_s8.h"
+#include "mve.h"
 
-int uvlm_layer_norm_s8(const uvlm_layer_norm *r, const int8_t *x, int8_t *y) {
-    if (!r || !x || !y || !r->gamma || !r->beta || !r->roots) return UVLM_NULL;
-    if (r->hidden < 1 || r->hidden > 32768) return UVLM_SIZE;
-    if (r->epsilon < 1 || r->lift < 0 || r->lift > 30 || r->zero_y < -128 || r->zero_y > 127) return UVLM_RANGE;
-    int32_t sum = 0, m, s;
-    int64_t squares = r->epsilon;
-    for (int32_t i = 0; i < r->hidden; i++) sum += x[i];
-    for (int32_t i = 0; i < r->hidden; i++) {
+/* Numbers `from` on. */
+static int64_t squares_plain(const uvlm_layer_norm *r, const int8_t *x, int32_t from, int32_t sum) {
+    int64_t squares = 0;
+    for (int32_t i = from; i < r->hidden; i++) {
         int64_t c = r->hidden * x[i] - sum;
         squares += c * c;
     }
-    uvlm_inverse_root(squares, r->roots, &m, &s);
-    for (int32_t i = 0; i < r->hidden; i++) {
-        int32_t n = uvlm_to_s16(uvlm_requantise(r->hidden * x[i] - sum, m, s - 15));
+    return squares;
+}
+
+static void norm_plain(const uvlm_layer_norm *r, const int8_t *x, int32_t from, int32_t sum, int32_t m, int32_t s,
+                       int8_t *y) {
+    for (int32_t i = from; i < r->hidden; i++) {
+        int32_t n = uvlm_to_s16(uvlm_requantise(r->hidden * x[i] - sum, m, s));
         int32_t scaled = uvlm_requantise(uvlm_lift(uvlm_sum(n * r->gamma[i], r->beta[i]), r->lift), r->m, r->s);
         y[i] = uvlm_narrow(scaled, r->zero_y);
     }
+}
+
+#ifdef UVLM_X86
+/* H x - sum of 16 numbers; 0 where there are none. */
+UVLM_IN_AVX512 __m512i off_mean(const uvlm_layer_norm *r, const int8_t *x, __mmask16 some, int32_t sum) {
+    __m512i at = _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(some, x));
+    return _mm512_maskz_sub_epi32(some, _mm512_mullo_epi32(at, _mm512_set1_epi32(r->hidden)), _mm512_set1_epi32(sum));
+}
+
+UVLM_IN_AVX512 __mmask16 those(int32_t left) { return left >= 16 ? 0xFFFF : (__mmask16)((1 << left) - 1); }
+
+UVLM_FOR_AVX512 static int64_t squares_avx512(const uvlm_layer_norm *r, const int8_t *x, int32_t sum) {
+    __m512i squares = _mm512_setzero_si512();
+    for (int32_t i = 0; i < r->hidden; i += 16) {
+        __m512i c = off_mean(r, x + i, those(r->hidden - i), sum), odd = _mm512_srli_epi64(c, 32);
+        squares = _mm512_add_epi64(squares, _mm512_add_epi64(_mm512_mul_epi32(c, c), _mm512_mul_epi32(odd, odd)));
+    }
+    return _mm512_reduce_add_epi64(squares);
+}
+
+UVLM_FOR_AVX512 static void norm_avx512(const uvlm_layer_norm *r, const int8_t *x, int32_t sum, int32_t m, int32_t s,
+                                        int8_t *y) {
+    for (int32_t i = 0; i < r->hidden; i += 16) {
+        __mmask16 some = those(r->hidden - i);
+        __m512i n = uvlm_requantise_avx512(off_mean(r, x + i, some, sum), m, s);
+        n = _mm512_cvtepi16_epi32(_mm512_cvtsepi32_epi16(n)); /* saturates */
+        __m512i gamma = _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(some, r->gamma + i));
+        n = _mm512_add_epi32(_mm512_mullo_epi32(n, gamma), _mm512_maskz_loadu_epi32(some, r->beta + i));
+        n = uvlm_requantise_avx512(_mm512_sll_epi32(n, _mm_cvtsi32_si128(r->lift)), r->m, r->s);
+        _mm_mask_storeu_epi8(y + i, some, uvlm_narrow_avx512(n, r->zero_y));
+    }
+}
+#endif
+
+#ifdef UVLM_HELIUM
+/* Four at a time; what is left over goes the plain way. VMLALDAVA adds four products to a sum of 64 bits. */
+static int64_t squares_mve(const uvlm_layer_norm *r, const int8_t *x, int32_t sum) {
+    int64_t squares = 0;
+    int32_t i = 0;
+    for (; i + 4 <= r->hidden; i += 4) {
+        int32x4_t c = vsubq_n_s32(vmulq_n_s32(vldrbq_s32(x + i), r->hidden), sum);
+        squares = vmlaldavaq_s32(squares, c, c);
+    }
+    return squares + squares_plain(r, x, i, sum);
+}
+
+static void norm_mve(const uvlm_layer_norm *r, const int8_t *x, int32_t sum, int32_t m, int32_t s, int8_t *y) {
+    uvlm_scale_mve root = uvlm_scale_of(m, s), last = uvlm_scale_of(r->m, r->s);
+    const int16_t *gamma = r->gamma;
+    const int32_t *beta = r->beta;
+    int32_t i = 0, hidden = r->hidden, lift = r->lift, zero_y = r->zero_y;
+    for (; i + 4 <= hidden; i += 4) {
+        int32x4_t c = vsubq_n_s32(vmulq_n_s32(vldrbq_s32(x + i), hidden), sum);
+        int32x4_t n = uvlm_to_s16_mve(uvlm_rescale_mve(c, root));
+        int32x4_t t = vaddq_s32(vmulq_s32(n, vldrhq_s32(gamma + i)), vldrwq_s32(beta + i));
+        vstrbq_s32(y + i, uvlm_narrow_mve(uvlm_rescale_mve(vshlq_r_s32(t, lift), last), zero_y));
+    }
+    norm_plain(r, x, i, sum, m, s, y);
+}
+#endif
+
+int uvlm_layer_norm_s8_as(int form, const uvlm_layer_norm *r, const int8_t *x, int8_t *y) {
+    if (!r || !x || !y || !r->gamma || !r->beta || !r->roots) return UVLM_NULL;
+    if (r->hidden < 1 || r->hidden > 32768) return UVLM_SIZE;
+    if (r->epsilon < 1 || r->lift < 0 || r->lift > 30 || r->zero_y < -128 || r->zero_y > 127) return UVLM_RANGE;
+    if (!uvlm_has(form)) return UVLM_FORM;
+    int32_t sum = 0, m, s;
+    for (int32_t i = 0; i < r->hidden; i++) sum += x[i];
+#ifdef UVLM_X86
+    if (form == UVLM_AVX512) {
+        uvlm_inverse_root(squares_avx512(r, x, sum) + r->epsilon, r->roots, &m, &s);
+        norm_avx512(r, x, sum, m, s - 15, y);
+        return UVLM_OK;
+    }
+#endif
+#ifdef UVLM_HELIUM
+    if (form == UVLM_MVE) {
+        uvlm_inverse_root(squares_mve(r, x, sum) + r->epsilon, r->roots, &m, &s);
+        norm_mve(r, x, sum, m, s - 15, y);
+        return UVLM_OK;
+    }
+#endif
+    uvlm_inverse_root(squares_plain(r, x, 0, sum) + r->epsilon, r->roots, &m, &s);
+    norm_plain(r, x, 0, sum, m, s - 15, y);
     return UVLM_OK;
+}
+
+int uvlm_layer_norm_s8(const uvlm_layer_norm *r, const int8_t *x, int8_t *y) {
+    return uvlm_layer_norm_s8_as(uvlm_form(), r, x, y);
 }

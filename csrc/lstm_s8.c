@@ -8,6 +8,73 @@
 #include "dot_s8.h"
 #include "fixed.h"
 #include "kernels_s8.h"
+#include "mve.h"
+
+/* The sums of up to UVLM_ROWS gates, from gate `first` on. */
+static void gates_plain(const uvlm_lstm *r, size_t first, int32_t count, const int32_t *heard, const int32_t *kept,
+                        int32_t *z) {
+    for (int32_t k = 0; k < count; k++) {
+        size_t i = first + (size_t)k;
+        int64_t sum = (int64_t)uvlm_requantise(uvlm_sum(heard[k], r->bias[i]), r->m[i], r->s[i]) +
+                      uvlm_requantise(uvlm_sum(kept[k], r->bias_h[i]), r->m_h[i], r->s_h[i]);
+        z[i] = uvlm_to_s16(uvlm_to_s32(sum));
+    }
+}
+
+/* c and h from the gates, cells `from` on. */
+static void cells_plain(const uvlm_lstm *r, const int32_t *z, size_t from, int8_t *h, int16_t *c) {
+    size_t hidden = (size_t)r->hidden;
+    for (size_t i = from; i < hidden; i++) {
+        int32_t in = uvlm_curve((int16_t)z[i], r->sigmoid);
+        int32_t forget = uvlm_curve((int16_t)z[hidden + i], r->sigmoid);
+        int32_t cell = uvlm_curve((int16_t)z[2 * hidden + i], r->tanh);
+        int32_t out = uvlm_curve((int16_t)z[3 * hidden + i], r->sigmoid);
+        int64_t sum = (int64_t)uvlm_shift_half_up(forget * c[i], 15) +
+                      uvlm_requantise(in * cell, r->write_m, r->write_s);
+        c[i] = uvlm_to_s16(uvlm_to_s32(sum));
+        int32_t bent = uvlm_curve(uvlm_to_s16(uvlm_requantise(c[i], r->c_m, r->c_s)), r->tanh);
+        h[i] = uvlm_to_s8(uvlm_shift_half_up(out * bent, 23));
+    }
+}
+
+#ifdef UVLM_HELIUM
+static int32x4_t curve_mve(int32x4_t x, const int16_t *table) {
+    uint32x4_t i = vreinterpretq_u32_s32(vaddq_n_s32(vshrq_n_s32(x, 7), 256));
+    int32x4_t low = vldrhq_gather_shifted_offset_s32(table, i), rest = vandq_s32(x, vdupq_n_s32(127));
+    int32x4_t rise = vsubq_s32(vldrhq_gather_shifted_offset_s32(table + 1, i), low);
+    return vaddq_s32(low, vrshrq_n_s32(vmulq_s32(rise, rest), 7));
+}
+
+/* Four at a time; there are 4 hidden gates, so that none is left over. */
+static void gates_mve(const uvlm_lstm *r, size_t first, int32_t count, const int32_t *heard, const int32_t *kept,
+                      int32_t *z) {
+    for (size_t i = first; i < first + (size_t)count; i += 4, heard += 4, kept += 4) {
+        int32x4_t a = vaddq_s32(vldrwq_s32(heard), vldrwq_s32(r->bias + i));
+        int32x4_t b = vaddq_s32(vldrwq_s32(kept), vldrwq_s32(r->bias_h + i));
+        a = uvlm_requantise_mve(a, vldrwq_s32(r->m + i), vldrbq_s32(r->s + i));
+        b = uvlm_requantise_mve(b, vldrwq_s32(r->m_h + i), vldrbq_s32(r->s_h + i));
+        vstrwq_s32(z + i, uvlm_to_s16_mve(vqaddq_s32(a, b)));
+    }
+}
+
+/* The last cells, fewer than four, go the plain way. */
+static void cells_mve(const uvlm_lstm *r, const int32_t *z, int8_t *h, int16_t *c) {
+    uvlm_scale_mve write = uvlm_scale_of(r->write_m, r->write_s), read = uvlm_scale_of(r->c_m, r->c_s);
+    size_t i = 0, side = (size_t)r->hidden;
+    for (; i + 4 <= side; i += 4) {
+        int32x4_t in = curve_mve(vldrwq_s32(z + i), r->sigmoid);
+        int32x4_t forget = curve_mve(vldrwq_s32(z + side + i), r->sigmoid);
+        int32x4_t cell = curve_mve(vldrwq_s32(z + 2 * side + i), r->tanh);
+        int32x4_t out = curve_mve(vldrwq_s32(z + 3 * side + i), r->sigmoid);
+        int32x4_t old = vrshrq_n_s32(vmulq_s32(forget, vldrhq_s32(c + i)), 15);
+        int32x4_t next = uvlm_to_s16_mve(vqaddq_s32(old, uvlm_rescale_mve(vmulq_s32(in, cell), write)));
+        vstrhq_s32(c + i, next);
+        int32x4_t bent = curve_mve(uvlm_to_s16_mve(uvlm_rescale_mve(next, read)), r->tanh);
+        vstrbq_s32(h + i, uvlm_narrow_mve(vrshrq_n_s32(vmulq_s32(out, bent), 23), 0));
+    }
+    cells_plain(r, z, i, h, c);
+}
+#endif
 
 int uvlm_lstm_s8_as(int form, const uvlm_lstm *r, const int8_t *x, int8_t *h, int16_t *c, int32_t *scratch) {
     if (!r || !x || !h || !c || !scratch) return UVLM_NULL;
@@ -18,28 +85,25 @@ int uvlm_lstm_s8_as(int form, const uvlm_lstm *r, const int8_t *x, int8_t *h, in
     uvlm_dots *of = uvlm_dots_of(form);
     int32_t heard[UVLM_ROWS], kept[UVLM_ROWS];
     size_t hidden = (size_t)r->hidden, columns = (size_t)r->columns;
-    for (size_t i = 0; i < 4 * hidden; i++) { /* all gates first: every one of them reads all of h */
-        size_t k = i % UVLM_ROWS, left = 4 * hidden - i;
-        if (!k) {
-            int32_t rows = left < UVLM_ROWS ? (int32_t)left : UVLM_ROWS;
-            of(r->weight + i * columns, x, rows, r->columns, heard);
-            of(r->weight_h + i * hidden, h, rows, r->hidden, kept);
+    for (size_t i = 0; i < 4 * hidden; i += UVLM_ROWS) { /* all gates first: every one of them reads all of h */
+        int32_t count = 4 * hidden - i < UVLM_ROWS ? (int32_t)(4 * hidden - i) : UVLM_ROWS;
+        of(r->weight + i * columns, x, count, r->columns, heard);
+        of(r->weight_h + i * hidden, h, count, r->hidden, kept);
+#ifdef UVLM_HELIUM
+        if (form == UVLM_MVE) {
+            gates_mve(r, i, count, heard, kept, scratch);
+            continue;
         }
-        int64_t z = (int64_t)uvlm_requantise(uvlm_sum(heard[k], r->bias[i]), r->m[i], r->s[i]) +
-                    uvlm_requantise(uvlm_sum(kept[k], r->bias_h[i]), r->m_h[i], r->s_h[i]);
-        scratch[i] = uvlm_to_s16(uvlm_to_s32(z));
+#endif
+        gates_plain(r, i, count, heard, kept, scratch);
     }
-    for (size_t i = 0; i < hidden; i++) {
-        int32_t in = uvlm_curve((int16_t)scratch[i], r->sigmoid);
-        int32_t forget = uvlm_curve((int16_t)scratch[hidden + i], r->sigmoid);
-        int32_t cell = uvlm_curve((int16_t)scratch[2 * hidden + i], r->tanh);
-        int32_t out = uvlm_curve((int16_t)scratch[3 * hidden + i], r->sigmoid);
-        int64_t sum = (int64_t)uvlm_shift_half_up(forget * c[i], 15) +
-                      uvlm_requantise(in * cell, r->write_m, r->write_s);
-        c[i] = uvlm_to_s16(uvlm_to_s32(sum));
-        int32_t bent = uvlm_curve(uvlm_to_s16(uvlm_requantise(c[i], r->c_m, r->c_s)), r->tanh);
-        h[i] = uvlm_to_s8(uvlm_shift_half_up(out * bent, 23));
+#ifdef UVLM_HELIUM
+    if (form == UVLM_MVE) {
+        cells_mve(r, scratch, h, c);
+        return UVLM_OK;
     }
+#endif
+    cells_plain(r, scratch, 0, h, c);
     return UVLM_OK;
 }
 

@@ -1,14 +1,38 @@
 /* The mean of every channel over a map: the sum is exact, the count is in multiplier and shift. */
-#include "fixed.h"
+#include "fixed_x86.h"
 #include "kernels_s8.h"
 
 enum { BLOCK = 64 }; /* channels summed at once, so that the map is read in the order in which it lies */
 
-int uvlm_mean_s8(const uvlm_mean *r, const int8_t *x, int8_t *y) {
+#ifdef UVLM_X86
+UVLM_FOR_AVX512 static void mean_avx512(const uvlm_mean *r, const int8_t *x, int8_t *y) {
+    __m512i zeros = _mm512_set1_epi32(r->zero_x * r->positions);
+    for (int32_t c = 0; c < r->channels; c += 16) {
+        int32_t left = r->channels - c;
+        __mmask16 some = left >= 16 ? 0xFFFF : (__mmask16)((1 << left) - 1);
+        __m512i sum = _mm512_sub_epi32(_mm512_setzero_si512(), zeros);
+        for (int32_t l = 0; l < r->positions; l++) {
+            const int8_t *a = x + (size_t)l * (size_t)r->channels + c;
+            sum = _mm512_add_epi32(sum, _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(some, a)));
+        }
+        sum = uvlm_requantise_avx512(_mm512_sll_epi32(sum, _mm_cvtsi32_si128(r->lift)), r->m, r->s);
+        _mm_mask_storeu_epi8(y + c, some, uvlm_narrow_avx512(sum, r->zero_y));
+    }
+}
+#endif
+
+int uvlm_mean_s8_as(int form, const uvlm_mean *r, const int8_t *x, int8_t *y) {
     if (!r || !x || !y) return UVLM_NULL;
     if (r->positions < 1 || r->channels < 1 || r->positions > UVLM_MOST || r->channels > UVLM_MOST) return UVLM_SIZE;
     if (r->lift < 0 || r->lift > 30 || r->zero_x < -128 || r->zero_x > 127) return UVLM_RANGE;
     if (r->zero_y < -128 || r->zero_y > 127) return UVLM_RANGE;
+    if (!uvlm_has(form)) return UVLM_FORM;
+#ifdef UVLM_X86
+    if (form == UVLM_AVX512) {
+        mean_avx512(r, x, y);
+        return UVLM_OK;
+    }
+#endif
     for (int32_t start = 0; start < r->channels; start += BLOCK) {
         int32_t count = r->channels - start < BLOCK ? r->channels - start : BLOCK, sum[BLOCK] = {0};
         for (int32_t l = 0; l < r->positions; l++) {
@@ -22,3 +46,5 @@ int uvlm_mean_s8(const uvlm_mean *r, const int8_t *x, int8_t *y) {
     }
     return UVLM_OK;
 }
+
+int uvlm_mean_s8(const uvlm_mean *r, const int8_t *x, int8_t *y) { return uvlm_mean_s8_as(uvlm_form(), r, x, y); }

@@ -1,9 +1,32 @@
-/* The maximum of every channel over a map. */
+/* The maximum of every channel over a map; in AVX-512 64 channels at a time. */
+#include "forms.h"
 #include "kernels_s8.h"
 
-int uvlm_most_s8(const uvlm_mean *r, const int8_t *x, int8_t *y) {
+#ifdef UVLM_X86
+UVLM_FOR_AVX512 static void most_avx512(const uvlm_mean *r, const int8_t *x, int8_t *y) {
+    for (int32_t c = 0; c < r->channels; c += 64) {
+        int32_t left = r->channels - c;
+        __mmask64 some = left >= 64 ? ~(__mmask64)0 : ((__mmask64)1 << left) - 1;
+        __m512i most = _mm512_maskz_loadu_epi8(some, x + c);
+        for (int32_t l = 1; l < r->positions; l++) {
+            const int8_t *a = x + (size_t)l * (size_t)r->channels + c;
+            most = _mm512_max_epi8(most, _mm512_maskz_loadu_epi8(some, a));
+        }
+        _mm512_mask_storeu_epi8(y + c, some, most);
+    }
+}
+#endif
+
+int uvlm_most_s8_as(int form, const uvlm_mean *r, const int8_t *x, int8_t *y) {
     if (!r || !x || !y) return UVLM_NULL;
     if (r->positions < 1 || r->channels < 1 || r->positions > UVLM_MOST || r->channels > UVLM_MOST) return UVLM_SIZE;
+    if (!uvlm_has(form)) return UVLM_FORM;
+#ifdef UVLM_X86
+    if (form == UVLM_AVX512) {
+        most_avx512(r, x, y);
+        return UVLM_OK;
+    }
+#endif
     for (int32_t c = 0; c < r->channels; c++) y[c] = x[c];
     for (int32_t l = 1; l < r->positions; l++) {
         const int8_t *a = x + (size_t)l * (size_t)r->channels;
@@ -11,3 +34,5 @@ int uvlm_most_s8(const uvlm_mean *r, const int8_t *x, int8_t *y) {
     }
     return UVLM_OK;
 }
+
+int uvlm_most_s8(const uvlm_mean *r, const int8_t *x, int8_t *y) { return uvlm_most_s8_as(uvlm_form(), r, x, y); }

@@ -196,7 +196,7 @@ static int run(int form, const uvlm_record *record, int8_t *arena) {
     const int32_t *at = record->at;
     switch (record->kind) {
     case UVLM_LOOK_UP:
-        return uvlm_look_up_s8(n, arena + at[0], arena + at[1]);
+        return uvlm_look_up_s8_as(form, n, arena + at[0], arena + at[1]);
     case UVLM_GEMM:
         return uvlm_gemm_s8_as(form, n, arena + at[0], arena + at[1]);
     case UVLM_LOGITS:
@@ -209,12 +209,12 @@ static int run(int form, const uvlm_record *record, int8_t *arena) {
         if (((const uvlm_add *)n)->constant) return uvlm_add_s8_as(form, n, arena + at[0], NULL, arena + at[1]);
         return uvlm_add_s8_as(form, n, arena + at[0], arena + at[1], arena + at[2]);
     case UVLM_MUL:
-        if (((const uvlm_mul *)n)->constant) return uvlm_mul_s8(n, arena + at[0], NULL, arena + at[1]);
-        return uvlm_mul_s8(n, arena + at[0], arena + at[1], arena + at[2]);
+        if (((const uvlm_mul *)n)->constant) return uvlm_mul_s8_as(form, n, arena + at[0], NULL, arena + at[1]);
+        return uvlm_mul_s8_as(form, n, arena + at[0], arena + at[1], arena + at[2]);
     case UVLM_MEAN:
-        return uvlm_mean_s8(n, arena + at[0], arena + at[1]);
+        return uvlm_mean_s8_as(form, n, arena + at[0], arena + at[1]);
     case UVLM_MAXIMUM:
-        return uvlm_most_s8(n, arena + at[0], arena + at[1]);
+        return uvlm_most_s8_as(form, n, arena + at[0], arena + at[1]);
     case UVLM_POOL:
         return uvlm_pool_s8(n, arena + at[0], arena + at[1]);
     case UVLM_ENLARGE:
@@ -233,7 +233,7 @@ static int run(int form, const uvlm_record *record, int8_t *arena) {
     case UVLM_GRN:
         return uvlm_grn_s8(n, arena + at[0], arena + at[1], (void *)(arena + at[2]));
     case UVLM_LAYER_NORM:
-        return uvlm_layer_norm_s8(n, arena + at[0], arena + at[1]);
+        return uvlm_layer_norm_s8_as(form, n, arena + at[0], arena + at[1]);
     case UVLM_SCAN:
         return uvlm_scan_s16_as(form, n, arena + at[0], arena + at[1], arena + at[2], arena + at[3],
                                 (void *)(arena + at[4]), arena + at[5]);
@@ -242,7 +242,7 @@ static int run(int form, const uvlm_record *record, int8_t *arena) {
     case UVLM_SOFTMAX:
         return uvlm_softmax_s32(n, (const void *)(arena + at[0]), (void *)(arena + at[1]), (void *)(arena + at[2]));
     case UVLM_ATTEND:
-        return uvlm_attend_s8(n, (const void *)(arena + at[0]), arena + at[1], arena + at[2]);
+        return uvlm_attend_s8_as(form, n, (const void *)(arena + at[0]), arena + at[1], arena + at[2]);
     case UVLM_FIRST:
         return uvlm_first_s8(n, arena + at[0], arena + at[1], (void *)(arena + at[2]));
     case UVLM_LSTM:

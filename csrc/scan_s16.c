@@ -8,6 +8,7 @@
  * Sizes: delta |A| has 30 bits, delta u b has 30 bits, and h c added up over 256 states is 255 * 2^23, below 2^31. */
 #include "fixed_x86.h"
 #include "kernels_s8.h"
+#include "mve.h"
 
 static int wrong(const uvlm_scan *r, const void *dt, const void *u, const void *b, const void *c, const void *h,
                  const void *y) {
@@ -31,6 +32,19 @@ typedef struct {
     const int32_t *powers;
 } channel;
 
+static channel channel_of(const uvlm_scan *r, int32_t i, int8_t dt, int8_t u) {
+    int32_t mantissa = r->mantissa[dt + 128], k = r->shift[dt + 128];
+    channel made = {mantissa, k + r->A_shift[i], uvlm_shift_half_up(mantissa * (u - r->zero_u), 1), r->write_m[i],
+                    r->write_s[i] + k, r->zero_b, r->zero_c, r->powers};
+    return made;
+}
+
+static int8_t output(const uvlm_scan *r, int32_t i, int32_t read, int32_t u) {
+    int64_t sum = (int64_t)uvlm_requantise(read, r->read_m[i], r->read_s[i]) +
+                  uvlm_requantise(r->D[i] * u, r->direct_m, r->direct_s);
+    return uvlm_narrow(uvlm_to_s32(uvlm_shift_half_up_64(sum, r->places)), r->zero_y);
+}
+
 /* The states of one channel: changes h, gives the sum of h c. */
 typedef int32_t states(const channel *r, int32_t count, const int16_t *A, const int8_t *b, const int8_t *c, int16_t *h);
 
@@ -40,6 +54,7 @@ static int32_t states_plain(const channel *r, int32_t count, const int16_t *A, c
     for (int32_t n = 0; n < count; n++) {
         int32_t t = uvlm_shift_half_up(r->mantissa * A[n], r->t_shift);
         int32_t decay = uvlm_shift_half_up(uvlm_power(t, r->powers), 15);
+        if (decay < 0) decay = 0; /* only with a table that is none */
         if (decay > 32767) decay = 32767;
         int32_t write = uvlm_requantise(r->given * (b[n] - r->zero_b), r->m, r->s);
         if (write < -65536) write = -65536; /* further than any int16 from any other: the sum cannot overflow */
@@ -51,40 +66,7 @@ static int32_t states_plain(const channel *r, int32_t count, const int16_t *A, c
 }
 
 #ifdef UVLM_X86
-/* The same 16 states at a time; the table is read by a gather. */
-UVLM_FOR_AVX512 static int32_t states_avx512(const channel *r, int32_t count, const int16_t *A, const int8_t *b,
-                                             const int8_t *c, int16_t *h) {
-    __m512i one = _mm512_set1_epi32(1), far = _mm512_set1_epi32(65536), low_byte = _mm512_set1_epi32(255);
-    __m512i read = _mm512_setzero_si512();
-    for (int32_t n = 0; n < count; n += 16) {
-        __mmask16 some = count - n >= 16 ? 0xFFFF : (__mmask16)((1 << (count - n)) - 1);
-        __m512i a = _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(some, A + n));
-        __m512i t = uvlm_shift_half_up_avx512(_mm512_mullo_epi32(_mm512_set1_epi32(r->mantissa), a), r->t_shift);
-        __m512i whole = _mm512_max_epi32(_mm512_srai_epi32(t, 16), _mm512_setzero_si512());
-        __m512i i = _mm512_and_si512(_mm512_srli_epi32(t, 8), low_byte), rest = _mm512_and_si512(t, low_byte);
-        __m512i low = _mm512_i32gather_epi32(i, r->powers, 4), high = _mm512_i32gather_epi32(i, r->powers + 1, 4);
-        __m512i fall = _mm512_mullo_epi32(_mm512_sub_epi32(low, high), rest);
-        __m512i y = _mm512_sub_epi32(low, _mm512_srai_epi32(_mm512_add_epi32(fall, _mm512_set1_epi32(128)), 8));
-        __m512i below = _mm512_and_si512(_mm512_srav_epi32(y, _mm512_sub_epi32(whole, one)), one);
-        y = _mm512_add_epi32(_mm512_srav_epi32(y, whole), below);
-        y = _mm512_maskz_mov_epi32(_mm512_cmple_epi32_mask(whole, _mm512_set1_epi32(30)), y);
-        __m512i decay = _mm512_min_epi32(uvlm_shift_half_up_avx512(y, 15), _mm512_set1_epi32(32767));
-        __m512i at = _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(some, b + n));
-        at = _mm512_sub_epi32(at, _mm512_set1_epi32(r->zero_b));
-        __m512i write = uvlm_requantise_avx512(_mm512_mullo_epi32(_mm512_set1_epi32(r->given), at), r->m, r->s);
-        write = _mm512_max_epi32(_mm512_min_epi32(write, far), _mm512_sub_epi32(_mm512_setzero_si512(), far));
-        __m512i old = _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(some, h + n));
-        __m512i next = _mm512_add_epi32(uvlm_shift_half_up_avx512(_mm512_mullo_epi32(decay, old), 15), write);
-        __m256i kept = _mm512_cvtsepi32_epi16(next); /* saturates */
-        _mm256_mask_storeu_epi16(h + n, some, kept);
-        __m512i by = _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(some, c + n));
-        by = _mm512_sub_epi32(by, _mm512_set1_epi32(r->zero_c));
-        read = _mm512_mask_add_epi32(read, some, read, _mm512_mullo_epi32(_mm512_cvtepi16_epi32(kept), by));
-    }
-    return _mm512_reduce_add_epi32(read);
-}
-
-/* And 8 at a time; what is left over goes the plain way. */
+/* The same 8 states at a time; what is left over goes the plain way. */
 UVLM_FOR_AVX2 static int32_t states_avx2(const channel *r, int32_t count, const int16_t *A, const int8_t *b,
                                          const int8_t *c, int16_t *h) {
     __m256i one = _mm256_set1_epi32(1), low_byte = _mm256_set1_epi32(255), read = _mm256_setzero_si256();
@@ -101,6 +83,7 @@ UVLM_FOR_AVX2 static int32_t states_avx2(const channel *r, int32_t count, const 
         y = _mm256_add_epi32(_mm256_srav_epi32(y, whole), below);
         y = _mm256_andnot_si256(_mm256_cmpgt_epi32(whole, _mm256_set1_epi32(30)), y);
         __m256i decay = _mm256_min_epi32(uvlm_shift_half_up_avx2(y, 15), _mm256_set1_epi32(32767));
+        decay = _mm256_max_epi32(decay, _mm256_setzero_si256());
         __m256i at = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(b + n)));
         at = _mm256_sub_epi32(at, _mm256_set1_epi32(r->zero_b));
         __m256i write = uvlm_requantise_avx2(_mm256_mullo_epi32(_mm256_set1_epi32(r->given), at), r->m, r->s);
@@ -116,18 +99,117 @@ UVLM_FOR_AVX2 static int32_t states_avx2(const channel *r, int32_t count, const 
     int32_t sum = uvlm_total_avx2(read);
     return n < count ? sum + states_plain(r, count - n, A + n, b + n, c + n, h + n) : sum;
 }
+
+/* The same 16 states at a time, in one function for all channels. What the plain form does in 32 bits and can be done
+ * in less:
+ *
+ *   delta |A|   both have 15 bits and lie in the lower halves of the lanes: vpmaddwd multiplies them in one step
+ *   table       an entry and its neighbour are one read of 64 bits: half as many as one by one
+ *   decay h     vpmulhrsw is (a b + 2^14) >> 15, in 16 bits
+ *   h c         vpmaddwd again
+ *
+ * Roundings are half a unit more and then a shift: no number here is near enough to 2^31 to overflow by that. */
+typedef struct {
+    int32_t b[256]; /* less their zero points, 0 behind the last state */
+    int16_t c[256];
+} shared;
+
+UVLM_IN_AVX512 __m256i states_avx512(const channel *r, __mmask16 some, const int16_t *A, const int32_t *b,
+                                     const int16_t *c, int16_t *h) {
+    const __m512i one = _mm512_set1_epi32(1), low_byte = _mm512_set1_epi32(255), half = _mm512_set1_epi64(1 << 30);
+    const __m512i even_lanes = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const __m512i odd_lanes = _mm512_add_epi32(even_lanes, one), m = _mm512_set1_epi32(r->m);
+    const __m512i t_shift = _mm512_set1_epi32(r->t_shift), s = _mm512_set1_epi32(r->s);
+    __m512i t = _mm512_madd_epi16(_mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(some, A)), _mm512_set1_epi32(r->mantissa));
+    t = _mm512_srav_epi32(_mm512_add_epi32(t, _mm512_set1_epi32((int32_t)((1u << r->t_shift) >> 1))), t_shift);
+    __m512i whole = _mm512_srli_epi32(t, 16), i = _mm512_and_si512(_mm512_srli_epi32(t, 8), low_byte);
+    __m512i first = _mm512_i32gather_epi64(_mm512_castsi512_si256(i), r->powers, 4);
+    __m512i second = _mm512_i32gather_epi64(_mm512_extracti64x4_epi64(i, 1), r->powers, 4);
+    __m512i low = _mm512_permutex2var_epi32(first, even_lanes, second);
+    __m512i high = _mm512_permutex2var_epi32(first, odd_lanes, second);
+    __m512i fall = _mm512_mullo_epi32(_mm512_sub_epi32(low, high), _mm512_and_si512(t, low_byte));
+    __m512i y = _mm512_sub_epi32(low, _mm512_srai_epi32(_mm512_add_epi32(fall, _mm512_set1_epi32(128)), 8));
+    y = _mm512_add_epi32(y, _mm512_srli_epi32(_mm512_sllv_epi32(one, whole), 1));
+    y = _mm512_maskz_srav_epi32(_mm512_cmple_epu32_mask(whole, _mm512_set1_epi32(30)), y, whole);
+    y = _mm512_srai_epi32(_mm512_add_epi32(y, _mm512_set1_epi32(1 << 14)), 15);
+    __m256i decay = _mm512_cvtsepi32_epi16(y); /* 32,768 becomes 32,767 */
+    __m512i at = _mm512_mullo_epi32(_mm512_loadu_si512(b), _mm512_set1_epi32(r->given));
+    __m512i even = _mm512_add_epi64(_mm512_mul_epi32(at, m), half);
+    __m512i odd = _mm512_add_epi64(_mm512_mul_epi32(_mm512_srli_epi64(at, 32), m), half);
+    __m512i write = _mm512_mask_mov_epi32(_mm512_srli_epi64(even, 31), 0xAAAA, _mm512_slli_epi64(odd, 1));
+    write = _mm512_srav_epi32(_mm512_add_epi32(write, _mm512_set1_epi32((int32_t)((1u << r->s) >> 1))), s);
+    __m256i old = _mm256_mulhrs_epi16(decay, _mm256_maskz_loadu_epi16(some, h));
+    __m256i kept = _mm512_cvtsepi32_epi16(_mm512_add_epi32(_mm512_cvtepi16_epi32(old), write)); /* saturates */
+    _mm256_mask_storeu_epi16(h, some, kept);
+    return _mm256_madd_epi16(kept, _mm256_loadu_si256((const __m256i *)(const void *)c));
+}
+
+UVLM_FOR_AVX512 static void channels_avx512(const uvlm_scan *r, const int8_t *dt, const int8_t *u, const int8_t *b,
+                                            const int8_t *c, int16_t *h, int8_t *y) {
+    shared of_all = {{0}, {0}};
+    for (int32_t n = 0; n < r->states; n++) {
+        of_all.b[n] = b[n] - r->zero_b;
+        of_all.c[n] = (int16_t)(c[n] - r->zero_c);
+    }
+    for (int32_t i = 0; i < r->channels; i++) {
+        size_t at = (size_t)i * (size_t)r->states;
+        channel one = channel_of(r, i, dt[i], u[i]);
+        int32_t read = 0;
+        if (one.t_shift < 0 || one.t_shift > 31 || one.s < 0 || one.s > 31) {
+            read = states_plain(&one, r->states, r->A + at, b, c, h + at);
+        } else {
+            __m256i sums = _mm256_setzero_si256();
+            for (int32_t n = 0; n < r->states; n += 16) {
+                int32_t left = r->states - n;
+                __mmask16 some = left >= 16 ? 0xFFFF : (__mmask16)((1 << left) - 1);
+                size_t from = at + (size_t)n;
+                sums = _mm256_add_epi32(
+                    sums, states_avx512(&one, some, r->A + from, of_all.b + n, of_all.c + n, h + from));
+            }
+            __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+            sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4E));
+            read = _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xB1)));
+        }
+        y[i] = output(r, i, read, u[i] - r->zero_u);
+    }
+}
 #endif
 
-static states *states_of(int form) {
-    switch (form) {
-#ifdef UVLM_X86
-    case UVLM_AVX2:
-        return states_avx2;
-    case UVLM_AVX512:
-        return states_avx512;
+#ifdef UVLM_HELIUM
+/* The same 4 states at a time. The shifts of a channel are one number each, made before the loop. */
+static int32_t states_mve(const channel *r, int32_t count, const int16_t *A, const int8_t *b, const int8_t *c,
+                          int16_t *h) {
+    uvlm_scale_mve by = uvlm_scale_of(r->m, r->s);
+    int32_t t_right = uvlm_scale_of(0, r->t_shift).right, n = 0, read = 0;
+    for (; n + 4 <= count; n += 4) {
+        int32x4_t t = vrshlq_n_s32(vmulq_n_s32(vldrhq_s32(A + n), r->mantissa), t_right);
+        int32x4_t whole = vmaxq_s32(vminq_s32(vshrq_n_s32(t, 16), vdupq_n_s32(32)), vdupq_n_s32(0));
+        uint32x4_t i = vandq_u32(vreinterpretq_u32_s32(vshrq_n_s32(t, 8)), vdupq_n_u32(255));
+        int32x4_t rest = vandq_s32(t, vdupq_n_s32(255)), low = vldrwq_gather_shifted_offset_s32(r->powers, i);
+        int32x4_t fall = vsubq_s32(low, vldrwq_gather_shifted_offset_s32(r->powers + 1, i));
+        int32x4_t y = vsubq_s32(low, vshrq_n_s32(vaddq_n_s32(vmulq_s32(fall, rest), 128), 8));
+        y = vrshlq_s32(y, vnegq_s32(whole)); /* from 31 on this is 0 or 1, and 0 after the next line */
+        int32x4_t decay = vminq_s32(vrshrq_n_s32(y, 15), vdupq_n_s32(32767));
+        int32x4_t at = vsubq_n_s32(vldrbq_s32(b + n), r->zero_b);
+        int32x4_t write = uvlm_rescale_mve(vmulq_n_s32(at, r->given), by);
+        write = vmaxq_s32(vminq_s32(write, vdupq_n_s32(65536)), vdupq_n_s32(-65536));
+        int32x4_t next = vaddq_s32(vrshrq_n_s32(vmulq_s32(decay, vldrhq_s32(h + n)), 15), write);
+        next = vmaxq_s32(vminq_s32(next, vdupq_n_s32(32767)), vdupq_n_s32(-32768));
+        vstrhq_s32(h + n, next);
+        read = vmladavaq_s32(read, next, vsubq_n_s32(vldrbq_s32(c + n), r->zero_c));
+    }
+    return n < count ? read + states_plain(r, count - n, A + n, b + n, c + n, h + n) : read;
+}
 #endif
-    default:
-        return states_plain;
+
+/* All channels, one after the other. */
+static void channels_of(states *of, const uvlm_scan *r, const int8_t *dt, const int8_t *u, const int8_t *b,
+                        const int8_t *c, int16_t *h, int8_t *y) {
+    for (int32_t i = 0; i < r->channels; i++) {
+        size_t at = (size_t)i * (size_t)r->states;
+        channel one = channel_of(r, i, dt[i], u[i]);
+        int32_t read = of(&one, r->states, r->A + at, b, c, h + at);
+        y[i] = output(r, i, read, u[i] - r->zero_u);
     }
 }
 
@@ -135,19 +217,26 @@ int uvlm_scan_s16_as(int form, const uvlm_scan *r, const int8_t *dt, const int8_
                      int16_t *h, int8_t *y) {
     int status = wrong(r, dt, u, b, c, h, y);
     if (status) return status;
-    if (!uvlm_has(form)) return UVLM_FORM;
-    states *of = states_of(form);
-    for (int32_t i = 0; i < r->channels; i++) {
-        int32_t mantissa = r->mantissa[dt[i] + 128], k = r->shift[dt[i] + 128], in = u[i] - r->zero_u;
-        size_t at = (size_t)i * (size_t)r->states;
-        channel one = {mantissa, k + r->A_shift[i], uvlm_shift_half_up(mantissa * in, 1), r->write_m[i],
-                       r->write_s[i] + k, r->zero_b, r->zero_c, r->powers};
-        int32_t read = of(&one, r->states, r->A + at, b, c, h + at);
-        int64_t sum = (int64_t)uvlm_requantise(read, r->read_m[i], r->read_s[i]) +
-                      uvlm_requantise(r->D[i] * in, r->direct_m, r->direct_s);
-        y[i] = uvlm_narrow(uvlm_to_s32(uvlm_shift_half_up_64(sum, r->places)), r->zero_y);
+    switch (uvlm_has(form) ? form : -1) {
+    case UVLM_PLAIN:
+        channels_of(states_plain, r, dt, u, b, c, h, y);
+        return UVLM_OK;
+#ifdef UVLM_X86
+    case UVLM_AVX2:
+        channels_of(states_avx2, r, dt, u, b, c, h, y);
+        return UVLM_OK;
+    case UVLM_AVX512:
+        channels_avx512(r, dt, u, b, c, h, y);
+        return UVLM_OK;
+#endif
+#ifdef UVLM_HELIUM
+    case UVLM_MVE:
+        channels_of(states_mve, r, dt, u, b, c, h, y);
+        return UVLM_OK;
+#endif
+    default:
+        return UVLM_FORM;
     }
-    return UVLM_OK;
 }
 
 int uvlm_scan_s16(const uvlm_scan *r, const int8_t *dt, const int8_t *u, const int8_t *b, const int8_t *c, int16_t *h,

@@ -1,8 +1,8 @@
-/* The sigmoid by the table of exp, whose argument is never above 0: with e = exp(-|x|) it is 1 / (1 + e) for x >= 0, and
+/* The sigmoid by the table of exp, whose argument is never above 0: with e = exp(-|x|) it is 1 / (1 + e) for x >= 0 and
  * e / (1 + e) for x < 0.
  *
- * An error of d in e makes one of d e / (1 + e) in the first, so less than half of it, and of d / (1 + e) in the second;
- * the sum and the division round, 2^-24 each. With exp's bound that is a relative error of at most
+ * A relative error of d in e makes one of d e / (1 + e) in the first, at most half of it, and of d / (1 + e) in the
+ * second. The sum and the division round, 2^-24 each. With exp's bound that is a relative error of at most
  *
  *     2.2 * 10^-7                       for x >= 0,
  *     3.3 * 10^-7 + 7.4 * 10^-8 |x|     for -87.33 <= x < 0,

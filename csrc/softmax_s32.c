@@ -13,6 +13,7 @@ int uvlm_softmax_s32(const uvlm_softmax *r, const int32_t *x, int16_t *y, int32_
         parts[l] = uvlm_power(below > (31 << 16) ? 31 << 16 : (int32_t)below, r->powers);
         whole += parts[l];
     }
+    if (whole < 1) whole = 1; /* with a table that is none: what comes out is wrong then, and nothing is divided by 0 */
     for (int32_t l = 0; l < r->positions; l++) {
         int64_t share = uvlm_divide((int64_t)parts[l] * 32768, whole);
         y[l] = (int16_t)(share < 32767 ? share : 32767);

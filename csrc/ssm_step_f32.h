@@ -40,8 +40,11 @@ UVLM_FOR_AVX2 static inline __m256 uvlm_load_avx2(const float *x, int32_t count)
 }
 
 UVLM_FOR_AVX2 static inline void uvlm_store_avx2(float *x, int32_t count, __m256 y) {
-    if (count >= 8) _mm256_storeu_ps(x, y);
-    else _mm256_maskstore_ps(x, uvlm_mask_avx2(count), y);
+    if (count >= 8) {
+        _mm256_storeu_ps(x, y);
+    } else {
+        _mm256_maskstore_ps(x, uvlm_mask_avx2(count), y);
+    }
 }
 
 /* Four registers to four sums: a transposition of 4 x 4 that adds up on its way, then the parts of the register. */
@@ -52,22 +55,22 @@ UVLM_FOR_AVX2 static inline __m128 uvlm_sums_avx2(const __m256 *s) {
     return _mm_add_ps(_mm256_castps256_ps128(all), _mm256_extractf128_ps(all, 1));
 }
 
-/* States n to n + 7 of `channels` channels, `count` of which there are. */
-UVLM_FOR_AVX2 static inline void uvlm_ssm_part_avx2(int table, int32_t channels, int32_t count, int32_t states, const float *A,
-                                               const float *step, const float *write, const float *b, const float *c,
-                                               float *h, __m256 *s) {
+/* The next 8 states of `channels` channels, or as many as there are: `count`. */
+UVLM_FOR_AVX2 static inline void uvlm_ssm_part_avx2(int table, int32_t channels, int32_t count, int32_t states,
+        const float *A, const float *step, const float *write, const float *b, const float *c, float *h, __m256 *s) {
     __m256 bn = uvlm_load_avx2(b, count), cn = uvlm_load_avx2(c, count);
-    for (int32_t j = 0; j < channels; j++, A += states, h += states) {
-        __m256 z = _mm256_mul_ps(_mm256_set1_ps(step[j]), uvlm_load_avx2(A, count));
+    for (int32_t j = 0; j < channels; j++) {
+        __m256 z = _mm256_mul_ps(_mm256_set1_ps(step[j]), uvlm_load_avx2(A + j * states, count));
         __m256 decay = table ? uvlm_exp2_lut_avx2(z) : uvlm_exp2_poly_avx2(z);
-        __m256 now = _mm256_fmadd_ps(decay, uvlm_load_avx2(h, count), _mm256_mul_ps(_mm256_set1_ps(write[j]), bn));
-        uvlm_store_avx2(h, count, now);
+        __m256 add = _mm256_mul_ps(_mm256_set1_ps(write[j]), bn);
+        __m256 now = _mm256_fmadd_ps(decay, uvlm_load_avx2(h + j * states, count), add);
+        uvlm_store_avx2(h + j * states, count, now);
         s[j] = _mm256_fmadd_ps(now, cn, s[j]);
     }
 }
 
-UVLM_FOR_AVX2 static inline void uvlm_ssm_avx2(int table, const uvlm_float_ssm *r, const float *delta, const float *u,
-                                          const float *b, const float *c, float *h, float *y) {
+UVLM_FOR_AVX2 static inline void uvlm_ssm_avx2(int table, const uvlm_float_ssm *r, const float *delta,
+        const float *u, const float *b, const float *c, float *h, float *y) {
     const int32_t states = r->states;
     for (int32_t i = 0; i < r->channels; i += 4) {
         const int32_t left = r->channels - i;
@@ -80,12 +83,13 @@ UVLM_FOR_AVX2 static inline void uvlm_ssm_avx2(int table, const uvlm_float_ssm *
         }
         __m256 s[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
         int32_t n = 0;
-        if (left >= 4) {
-            for (; n + 8 <= states; n += 8)
-                uvlm_ssm_part_avx2(table, 4, 8, states, A + n, step, write, b + n, c + n, g + n, s);
+        for (; left >= 4 && n + 8 <= states; n += 8) {
+            uvlm_ssm_part_avx2(table, 4, 8, states, A + n, step, write, b + n, c + n, g + n, s);
         }
-        for (; n < states; n += 8) /* up to three channels, or up to 7 states, are left */
-            uvlm_ssm_part_avx2(table, left < 4 ? left : 4, states - n, states, A + n, step, write, b + n, c + n, g + n, s);
+        for (; n < states; n += 8) { /* up to three channels, or up to 7 states, are left */
+            const int32_t channels = left < 4 ? left : 4;
+            uvlm_ssm_part_avx2(table, channels, states - n, states, A + n, step, write, b + n, c + n, g + n, s);
+        }
         _mm_storeu_ps(sums, uvlm_sums_avx2(s));
         for (int32_t j = 0; j < 4 && j < left; j++) y[i + j] = sums[j] + r->D[i + j] * u[i + j];
     }
@@ -96,8 +100,11 @@ UVLM_FOR_AVX512 static inline __m512 uvlm_load_avx512(const float *x, int32_t co
 }
 
 UVLM_FOR_AVX512 static inline void uvlm_store_avx512(float *x, int32_t count, __m512 y) {
-    if (count >= 16) _mm512_storeu_ps(x, y);
-    else _mm512_mask_storeu_ps(x, (__mmask16)((1 << count) - 1), y);
+    if (count >= 16) {
+        _mm512_storeu_ps(x, y);
+    } else {
+        _mm512_mask_storeu_ps(x, (__mmask16)((1 << count) - 1), y);
+    }
 }
 
 /* Four registers to four sums: a transposition of 4 x 4 that adds up on its way, then the parts of the register. */
@@ -109,22 +116,22 @@ UVLM_FOR_AVX512 static inline __m128 uvlm_sums_avx512(const __m512 *s) {
     return _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
 }
 
-/* States n to n + 15 of `channels` channels, `count` of which there are. */
-UVLM_FOR_AVX512 static inline void uvlm_ssm_part_avx512(int table, int32_t channels, int32_t count, int32_t states, const float *A,
-                                               const float *step, const float *write, const float *b, const float *c,
-                                               float *h, __m512 *s) {
+/* The next 16 states of `channels` channels, or as many as there are: `count`. */
+UVLM_FOR_AVX512 static inline void uvlm_ssm_part_avx512(int table, int32_t channels, int32_t count, int32_t states,
+        const float *A, const float *step, const float *write, const float *b, const float *c, float *h, __m512 *s) {
     __m512 bn = uvlm_load_avx512(b, count), cn = uvlm_load_avx512(c, count);
-    for (int32_t j = 0; j < channels; j++, A += states, h += states) {
-        __m512 z = _mm512_mul_ps(_mm512_set1_ps(step[j]), uvlm_load_avx512(A, count));
+    for (int32_t j = 0; j < channels; j++) {
+        __m512 z = _mm512_mul_ps(_mm512_set1_ps(step[j]), uvlm_load_avx512(A + j * states, count));
         __m512 decay = table ? uvlm_exp2_lut_avx512(z) : uvlm_exp2_poly_avx512(z);
-        __m512 now = _mm512_fmadd_ps(decay, uvlm_load_avx512(h, count), _mm512_mul_ps(_mm512_set1_ps(write[j]), bn));
-        uvlm_store_avx512(h, count, now);
+        __m512 add = _mm512_mul_ps(_mm512_set1_ps(write[j]), bn);
+        __m512 now = _mm512_fmadd_ps(decay, uvlm_load_avx512(h + j * states, count), add);
+        uvlm_store_avx512(h + j * states, count, now);
         s[j] = _mm512_fmadd_ps(now, cn, s[j]);
     }
 }
 
-UVLM_FOR_AVX512 static inline void uvlm_ssm_avx512(int table, const uvlm_float_ssm *r, const float *delta, const float *u,
-                                          const float *b, const float *c, float *h, float *y) {
+UVLM_FOR_AVX512 static inline void uvlm_ssm_avx512(int table, const uvlm_float_ssm *r, const float *delta,
+        const float *u, const float *b, const float *c, float *h, float *y) {
     const int32_t states = r->states;
     for (int32_t i = 0; i < r->channels; i += 4) {
         const int32_t left = r->channels - i;
@@ -137,12 +144,13 @@ UVLM_FOR_AVX512 static inline void uvlm_ssm_avx512(int table, const uvlm_float_s
         }
         __m512 s[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()};
         int32_t n = 0;
-        if (left >= 4) {
-            for (; n + 16 <= states; n += 16)
-                uvlm_ssm_part_avx512(table, 4, 16, states, A + n, step, write, b + n, c + n, g + n, s);
+        for (; left >= 4 && n + 16 <= states; n += 16) {
+            uvlm_ssm_part_avx512(table, 4, 16, states, A + n, step, write, b + n, c + n, g + n, s);
         }
-        for (; n < states; n += 16) /* up to three channels, or up to 15 states, are left */
-            uvlm_ssm_part_avx512(table, left < 4 ? left : 4, states - n, states, A + n, step, write, b + n, c + n, g + n, s);
+        for (; n < states; n += 16) { /* up to three channels, or up to 15 states, are left */
+            const int32_t channels = left < 4 ? left : 4;
+            uvlm_ssm_part_avx512(table, channels, states - n, states, A + n, step, write, b + n, c + n, g + n, s);
+        }
         _mm_storeu_ps(sums, uvlm_sums_avx512(s));
         for (int32_t j = 0; j < 4 && j < left; j++) y[i + j] = sums[j] + r->D[i + j] * u[i + j];
     }

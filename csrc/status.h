@@ -24,7 +24,7 @@ enum {
 enum {
     UVLM_PLAIN = 0,  /* portable C, the definition */
     UVLM_AVX2 = 1,   /* x86 */
-    UVLM_AVX512 = 2, /* x86 with AVX-512 F, BW, VL, DQ and VNNI */
+    UVLM_AVX512 = 2, /* x86 with AVX-512 F, BW, VL, DQ, VBMI and VNNI */
     UVLM_MVE = 3     /* Armv8.1-M with Helium */
 };
 

@@ -84,7 +84,7 @@ class Dice:
 
 
 def _sums(dice: Dice, wild: bool, shape: Shape, spread: float = 60.0, ends: str = "") -> tuple[dict[str, Any], int]:
-    """Weights, bias, m and s of a matrix or convolution, and its lift; results spread to about 60."""
+    """Weights, bias, m and s of a matrix or convolution, and its lift, if it spreads to int8; others have none."""
     rows, terms = shape[0], int(np.prod(shape[1:]))
     weight = dice.whole(-128 if wild else -127, 127, shape).astype(np.int8)
     if wild and rows > 1:
@@ -94,7 +94,7 @@ def _sums(dice: Dice, wild: bool, shape: Shape, spread: float = 60.0, ends: str 
         bias = np.where(dice.whole(0, 1, (rows,)) == 1, INT32 - limit, -INT32 + limit)
     else:
         bias = dice.whole(-2000, 2000, (rows,))
-    up = 0 if wild else lift(int((limit + np.abs(bias)).max()))
+    up = 0 if wild or spread > 128 else lift(int((limit + np.abs(bias)).max()))
     scaled = dice.multiplier(wild, (rows,), dice.real(0.5, 2, (rows,)) * spread / (5400 * terms**0.5), up)
     arrays = {"weight": weight, "bias": bias.astype(np.int32), **scaled}
     return {name + ends: x for name, x in arrays.items()}, up
@@ -123,7 +123,7 @@ def gemm(dice: Dice, wild: bool) -> Case:
 def logits(dice: Dice, wild: bool) -> Case:
     rows, columns = dice.whole(1, 9), dice.one((1, 15, 16, 32, 64, 67, 160))
     arrays, _ = _sums(dice, wild, (rows, columns), 1e6)
-    return Case(Record("logits", ("x",), ("y",), {}, {**arrays, "s": arrays["s"]}), ((columns,),))
+    return Case(Record("logits", ("x",), ("y",), {}, arrays), ((columns,),))
 
 
 def word(dice: Dice, wild: bool) -> Case:
@@ -291,17 +291,17 @@ CURVES = {"sigmoid": tables.curve(tables.sigmoid), "tanh": tables.curve(np.tanh)
 
 def first(dice: Dice, wild: bool) -> Case:
     hidden, columns = dice.whole(1, 9), dice.one((1, 6, 16, 33))
-    arrays, _ = _sums(dice, wild, (2 * hidden, columns), 6000)
-    one = _one(dice, wild, 0.3, 2**30)
+    arrays, _ = _sums(dice, wild, (2 * hidden, columns), 15000)
+    one = _one(dice, wild, 0.3, INT32)
     record = Record("first", ("x",), ("h", "c"), {"c_m": one["m"], "c_s": one["s"]}, {**arrays, "tanh": CURVES["tanh"]})
     return Case(record, ((columns,),))
 
 
 def lstm(dice: Dice, wild: bool) -> Case:
     hidden, columns = dice.whole(1, 9), dice.one((1, 6, 16, 33))
-    heard, _ = _sums(dice, wild, (4 * hidden, columns), 4000)
+    heard, _ = _sums(dice, wild, (4 * hidden, columns), 9000)
     kept, _ = _sums(dice, wild, (4 * hidden, hidden), 4000, "_h")
-    write, bent = _one(dice, wild, 2.0**-17, 2**30), _one(dice, wild, 0.4, 2**15)
+    write, bent = _one(dice, wild, 2.0**-17, INT32), _one(dice, wild, 0.4, INT32)
     numbers = {"write_m": write["m"], "write_s": write["s"], "c_m": bent["m"], "c_s": bent["s"]}
     record = Record("lstm", ("x", "h", "c"), ("h_next", "c_next"), numbers, heard | kept | CURVES)
     return Case(record, ((columns,), (hidden,), (hidden,)))

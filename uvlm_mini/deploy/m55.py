@@ -10,9 +10,10 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..kernels.build import SOURCES
+from ..paths import csrc
 
 COMPILER, EMULATOR = "arm-none-eabi-gcc", "qemu-system-arm"
+SOURCES = csrc()
 PORT = SOURCES / "ports" / "m55"
 CPUS = {True: "cortex-m55", False: "cortex-m55+nomve"}  # with Helium, and without
 FLAGS = ["-std=c99", "-ffp-contract=off", "-O3", "-mthumb", "-mfloat-abi=hard", "-ffunction-sections", "-fdata-sections"]

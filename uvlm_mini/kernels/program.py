@@ -134,7 +134,7 @@ class CProgram:
                 raise TypeError(f"{name} is {x.dtype}, but this network reads {value.kind}; convert it.")
             if x.shape != (batch, *value.python):
                 raise ValueError(f"{name} has the shape {x.shape}, but must have {(batch, *value.python)}.")
-        names = list(self.values) if keep else list(self.outputs)
+        names = [name for name in (self.values if keep else self.outputs) if name not in given]
         made = {name: np.empty((batch, *self.values[name].python), self.values[name].kind) for name in names}
         for b in range(batch):
             for name in self.inputs:
@@ -142,7 +142,8 @@ class CProgram:
             self.once(form)
             for name in names:
                 made[name][b] = from_layout(self.array(name)).reshape(self.values[name].python)
-        return made
+        passed = given if keep else {name: given[name] for name in self.outputs if name in given}
+        return {**passed, **made}
 
     def once(self, form: str | None = None) -> None:
         """Run the records on what lies in the arena."""

@@ -10,6 +10,8 @@ Contiguous arrays are read where they lie. What integer_ops.py gives back as the
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,7 @@ STATUS = {
 }
 
 
+@functools.cache
 def forms() -> tuple[str, ...]:
     """The forms that this processor can run."""
     _, lib = library()
@@ -57,6 +60,18 @@ def form_number(form: str) -> int:
     return FORMS.index(form)
 
 
+@functools.cache
+def _functions(name: str) -> dict[str | None, Callable[..., int]]:
+    """The C function of a kernel by form; under None the best."""
+    _, lib = library()
+    best = getattr(lib, name)
+    made: dict[str | None, Callable[..., int]] = {None: best}
+    if hasattr(lib, f"{name}_as"):
+        each = getattr(lib, f"{name}_as")
+        return made | {form: functools.partial(each, FORMS.index(form)) for form in forms()}
+    return made | {"plain": best}
+
+
 class Kernel:
     """A record as a C kernel.
 
@@ -78,11 +93,12 @@ class Kernel:
         self.input_types = input_types(record, len(shapes))
         self.output_types = output_types(record, len(self.sizes.outputs))
         self._scratch = np.empty(self.sizes.scratch, np.int32)
+        self._functions = _functions(self.name)
 
     @property
     def forms(self) -> tuple[str, ...]:
-        """Those in which it can run here."""
-        return forms() if hasattr(library()[1], f"{self.name}_as") else ("plain",)
+        """Those in which it can run here; one that has no others is "plain"."""
+        return tuple(name for name in self._functions if name is not None)
 
     def __call__(self, *inputs: np.ndarray, form: str | None = None) -> np.ndarray | tuple[np.ndarray, ...]:
         """Run it.
@@ -101,7 +117,7 @@ class Kernel:
         TypeError : no NumPy array, or one of another type.
         ValueError : another shape, not contiguous, not writable where it is changed, or a form that is not here.
         """
-        ffi, lib = library()
+        ffi, _ = library()
         if len(inputs) != len(self.shapes):
             raise ValueError(f"{self.kind} was given {len(inputs)} inputs, but takes {len(self.shapes)}.")
         changed = dict(CHANGED.get(self.kind, ()))
@@ -123,14 +139,10 @@ class Kernel:
         if self.kind == "split":
             made = [ffi.new("int8_t *[]", made)]
         scratch = [ffi.from_buffer("int32_t[]", self._scratch)] if self.sizes.scratch else []
-        arguments = (self.struct, *given, *made, *scratch)
-        if form is None or (form == "plain" and self.forms == ("plain",)):
-            status = getattr(lib, self.name)(*arguments)
-        elif form not in self.forms:
+        function = self._functions.get(form)
+        if function is None:
             raise ValueError(f"{self.kind} was asked for in the form {form!r}; here it has {', '.join(self.forms)}.")
-        else:
-            status = getattr(lib, f"{self.name}_as")(form_number(form), *arguments)
-        checked(status, self.name)
+        checked(function(self.struct, *given, *made, *scratch), self.name)
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
     def _pointer(self, ffi: Any, i: int, x: np.ndarray, changed: bool) -> Any:

@@ -235,6 +235,8 @@ def _split(r: Record, x: Shape) -> Sizes:
 
 def _grn(r: Record, x: Shape) -> Sizes:
     positions, channels = _map(r, x)
+    if channels != len(r.arrays["gamma"]):
+        raise _wrong(r, (x,), f"(H, W, {len(r.arrays['gamma'])})")
     arrays = {"gamma": channels, "beta": channels, "roots": 96}
     return Sizes((x,), {"positions": positions, "channels": channels}, arrays, scratch=channels)
 

@@ -37,10 +37,13 @@ __attribute__((used)) static void fault(const uint32_t *frame) {
 
 __attribute__((naked)) static void on_fault(void) { __asm volatile("mrs r0, msp\n b fault\n"); }
 
-__attribute__((section(".vectors"), used)) static const void *const vectors[16] = {
-    uvlm_stack_top, (const void *)uvlm_reset, on_fault, on_fault, on_fault, on_fault, on_fault, on_fault,
-    0, 0, 0, on_fault, on_fault, 0, on_fault, on_fault,
-};
+/* What the processor reads at address 0: its first stack, and where to go. Reset is 1, faults are 2 to 7. */
+__attribute__((section(".vectors"), used)) static const struct {
+    uint32_t *stack;
+    void (*exception[15])(void);
+} vectors = {uvlm_stack_top,
+             {uvlm_reset, on_fault, on_fault, on_fault, on_fault, on_fault, on_fault, 0, 0, 0, on_fault, on_fault, 0,
+              on_fault, on_fault}};
 
 static char *arguments[UVLM_ARGUMENTS + 1];
 
