@@ -34,7 +34,7 @@ def test_computes_what_it_says() -> None:
 
 def test_says_what_the_compiler_refuses() -> None:
     """With the line of the text."""
-    with pytest.raises(RuntimeError, match="The compiler refuses the text: .*your text:2.* mend it"):
+    with pytest.raises(RuntimeError, match=r"The compiler refuses the text: .*your text:2.* mend it"):
         compile_source("int a;\nint f(;", "int f(void);")
 
 

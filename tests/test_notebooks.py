@@ -188,7 +188,7 @@ def test_nbval_compares(source_text: str, committed: str, budget: float, verdict
 
 @pytest.mark.slow
 def test_a_crash_in_c_fails_soon_and_names_the_cell(tmp_path: Path) -> None:
-    """nbval alone would wait until the cell's time is over: 60 s in the Makefile, and here longer than a test may take."""
+    """nbval alone would wait until the time of the cell is over, which here is longer than a test may take."""
     report = run_nbval(tmp_path, "import ctypes; ctypes.string_at(0)", "2\n")
     assert "1 failed" in report and "n.ipynb::Cell 0" in report, report
     assert "The kernel died in this cell" in report, report
