@@ -50,28 +50,10 @@ static void scaled_mve(const uvlm_gemm *r, int32_t first, int32_t count, int32_t
 }
 #endif
 
-#ifdef UVLM_HELIUM
-static void scaled_mve(const uvlm_gemm *r, int32_t first, int32_t count, int32_t lift, int32_t *sums) {
-    for (int32_t k = 0; k < count; k += 4) {
-        mve_pred16_t p = vctp32q((uint32_t)(count - k));
-        const int32_t i = first + k;
-        int32x4_t sum = vaddq_s32(vldrwq_z_s32(sums + k, p), vldrwq_z_s32(r->bias + i, p));
-        sum = uvlm_requantise_mve(vshlq_r_s32(sum, lift), vldrwq_z_s32(r->m + i, p), vldrbq_z_s32(r->s + i, p));
-        vstrwq_p_s32(sums + k, sum, p);
-    }
-}
-#endif
-
 static void scaled(int form, const uvlm_gemm *r, int32_t first, int32_t count, int32_t lift, int32_t *sums) {
 #ifdef UVLM_X86
     if (form == UVLM_AVX512) {
         scaled_avx512(r, first, count, lift, sums);
-        return;
-    }
-#endif
-#ifdef UVLM_HELIUM
-    if (form == UVLM_MVE) {
-        scaled_mve(r, first, count, lift, sums);
         return;
     }
 #endif

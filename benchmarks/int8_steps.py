@@ -1,0 +1,430 @@
+"""The int8 side of benchmarks/kernels.py: whole decoder steps at the paper's size, preset b, with random weights.
+
+Both decoders of the paper's deployment table, AttSSM and the LSTM with Bahdanau attention, become integer programs as
+chapter 8 makes them, and run in C. They are built once, which takes a minute or two, and kept in runs/kernels/. Beside
+AttSSM's step stands onnxruntime's of the same int8 file, in several ways of running it, since the way it is exported
+is not the one that favours it on every processor.
+"""
+
+from __future__ import annotations
+
+import pickle
+import random
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from benchmarks import record, sizes
+from benchmarks.decoder_cost import PAPER
+from benchmarks.limits import AHEAD, FORMS, STREAMS, forms, microseconds, readers, turns
+from uvlm_mini import paper
+from uvlm_mini.baselines.bahdanau import BahdanauLSTM
+from uvlm_mini.kernels import library
+from uvlm_mini.kernels.program import CProgram
+from uvlm_mini.quantize import cfq, export, integer
+from uvlm_mini.quantize.integer_lstm import quantize_lstm
+from uvlm_mini.quantize.integer_ops import Program, Record
+from uvlm_mini.quantize.pair import load_as
+
+PROGRAMS = [
+    "benchmarks/int8_steps.py",
+    "benchmarks/sizes.py",
+    "uvlm_mini/baselines/bahdanau.py",
+    "uvlm_mini/baselines/lstm.py",
+    "uvlm_mini/config.py",
+    "uvlm_mini/decoder.py",
+    "uvlm_mini/encoder.py",
+    "uvlm_mini/modulation.py",
+    "uvlm_mini/quantize/cfq.py",
+    "uvlm_mini/quantize/export.py",
+    "uvlm_mini/quantize/integer.py",
+    "uvlm_mini/quantize/integer_graph.py",
+    "uvlm_mini/quantize/integer_lstm.py",
+    "uvlm_mini/quantize/integer_ops.py",
+    "uvlm_mini/quantize/integer_units.py",
+    "uvlm_mini/quantize/tables.py",
+    "uvlm_mini/ssm.py",
+]
+PICTURES, LONGEST = 8, 8  # that the LSTM is calibrated on, and words of their captions
+PUBLISHED = paper.DEPLOYMENT["attssm"].ms / paper.DEPLOYMENT["lstm"].ms  # 0.66
+SSM, LSTM = "AttSSM", "LSTM + Bahdanau"
+PARTS = ("output", "core", "look", "rest")
+
+
+class Made(NamedTuple):
+    """What is built once.
+
+    steps : the two programs of a step.
+    keys : the record that makes the LSTM's keys, once a picture.
+    graphs : the step of AttSSM as ONNX files: int8, int8 with scales made anew in every run, float.
+    """
+
+    steps: dict[str, Program]
+    keys: Program
+    graphs: dict[str, bytes]
+
+
+def made() -> Made:
+    """Both decoders, from runs/kernels/ if these sources have built them before."""
+    path = record.ROOT / "runs" / "kernels" / f"{record.source_hash(PROGRAMS)[:16]}.pkl"
+    if path.exists():
+        return Made(*pickle.loads(path.read_bytes()))
+    found = build()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(pickle.dumps(tuple(found)))
+    return found
+
+
+def build() -> Made:
+    """Both decoders with random weights, calibrated on random pictures and features."""
+    model = sizes.model("b")
+    with tempfile.TemporaryDirectory() as folder:
+        files = cfq.calibrate(model, sizes.pictures(model.config.encoder.image), folder)
+        pair = [load_as(path, True) for path in files]
+    ssm = integer.Captioner.of(*pair).decoder.step
+    graph = export.step_graph(model)
+    dynamic = cfq.quantized(graph, [feeds(graph)], cfq.MODES["dynamic"])
+    torch.manual_seed(0)
+    decoder = BahdanauLSTM(PAPER, paper.VOCABULARY).eval()
+    features = torch.nn.functional.hardswish(torch.randn(PICTURES, PAPER.features, PAPER.side, PAPER.side) * 2)
+    words = [f"w{number}" for number in range(paper.VOCABULARY)]
+    prepare, lstm, _ = quantize_lstm(decoder, features, words, LONGEST)
+    keys = Program(tuple(r for r in prepare.records if r.outputs == ("keys",)), ("features",), ("keys",))
+    graphs = {"int8": pair[1], "dynamic": dynamic, "float": graph}
+    return Made({SSM: ssm, LSTM: lstm.step}, keys, {name: g.SerializeToString() for name, g in graphs.items()})
+
+
+def feeds(graph: Any) -> dict[str, np.ndarray]:
+    """Random numbers for every input of a graph."""
+    rng = np.random.default_rng(0)
+    shapes = {i.name: [d.dim_value for d in i.type.tensor_type.shape.dim] for i in graph.graph.input}
+    return {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def shapes(name: str) -> dict[str, tuple[int, ...]]:
+    """Of the inputs of a step, without the batch."""
+    wide, side, hidden = PAPER.features, PAPER.side, PAPER.hidden
+    if name == SSM:
+        assert PAPER.channels is not None
+        maps = {"x": (PAPER.channels, side, side), "signal": (PAPER.channels, side, side), "gate": (PAPER.channels,)}
+        return {"word": (hidden,), **maps, "h": (PAPER.expand * hidden, PAPER.states), "y": (hidden,)}
+    return {
+        "word": (hidden,),
+        "features": (wide, side, side),
+        "keys": (hidden, side, side),
+        "h": (hidden,),
+        "c": (hidden,),
+    }
+
+
+def in_c(program: Program, sizes_of: dict[str, tuple[int, ...]]) -> CProgram:
+    """A program in C with random numbers in its inputs; it is held against NumPy before anything is timed."""
+    c = CProgram(program, sizes_of)
+    rng = np.random.default_rng(0)
+    given = {}
+    for name in program.inputs:
+        limits = np.iinfo(c.values[name].kind)
+        numbers = rng.integers(limits.min // 4, limits.max // 4, (1, *sizes_of[name]))
+        given[name] = numbers.astype(c.values[name].kind)
+    true = program.run(given)
+    for form in forms():
+        found = c.run(given, form=form)
+        if any((found[name] != true[name]).any() for name in true):
+            raise RuntimeError(f"The form {form} in C differs from NumPy; there is nothing to be timed.")
+    return c
+
+
+def constants(records: list[Record]) -> list[np.ndarray]:
+    """All that a program holds: weights, biases, multipliers, tables. An array that two records have counts once."""
+    return list({id(array): array for r in records for array in r.arrays.values()}.values())
+
+
+def in_bytes(records: list[Record]) -> dict[str, int]:
+    """Bytes of the int8 matrices, and of all constants."""
+    matrices = [a for r in records for name, a in r.arrays.items() if name.startswith("weight")]
+    return {"weights": sum(a.nbytes for a in matrices), "bytes": sum(a.nbytes for a in constants(records))}
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# The parts of a step
+
+
+def parts(name: str, program: Program) -> list[str]:
+    """Which part each record belongs to.
+
+    output : the tied output matrix.
+    core : of AttSSM from in_proj to out_proj, of the LSTM both its matrices and the gates.
+    look : all that looks at the picture: GCDM, Bahdanau attention and its gate, and what asks them.
+    rest : what joins these: of AttSSM a projection, the join with the word, and two norms.
+    """
+    records = program.records
+    kinds = [r.kind for r in records]
+    found = ["rest"] * len(records)
+    found[kinds.index("logits")] = "output"
+    if name == LSTM:
+        found[: kinds.index("concat")] = ["look"] * kinds.index("concat")
+        found[kinds.index("lstm")] = "core"
+        return found
+    looked = kinds.index("mul") + 1
+    while kinds[looked] == "view":
+        looked += 1
+    found[:looked] = ["look"] * looked
+    first, last = kinds.index("layer_norm") + 1, kinds.index("gemm", kinds.index("scan"))
+    found[first : last + 1] = ["core"] * (last + 1 - first)
+    return found
+
+
+class Segments:
+    """A step in C, cut where one part ends and the next begins; the times of each part are kept.
+
+    Parameters
+    ----------
+    c : the step.
+    titles : what is timed together: for each record a name. Records that are views have no work.
+    """
+
+    def __init__(self, c: CProgram, program: Program, titles: list[str]) -> None:
+        ffi, _ = library()
+        kept = [title for title, r in zip(titles, program.records, strict=True) if r.kind != "view"]
+        self.c, self.arena = c, ffi.from_buffer("int8_t[]", c.arena)
+        self.cuts: list[tuple[str, Any]] = []
+        at = 0
+        for title, group in groupby(kept):
+            count = len(list(group))
+            self.cuts.append((title, ffi.new("uvlm_program *", {"records": c.program.records + at, "count": count})))
+            at += count
+        self.times: dict[tuple[str, str], list[float]] = {}
+
+    def run(self, form: str) -> None:
+        """One step, whose times are kept."""
+        run, number = library()[1].uvlm_program_run_as, FORMS.index(form)
+        spent: Counter[str] = Counter()
+        for title, program in self.cuts:
+            start = time.perf_counter()
+            status = run(number, program, self.arena, self.c.arena.size)
+            spent[title] += time.perf_counter() - start
+            if status:
+                raise RuntimeError(f"A record refused with status {status}.")
+        for title, seconds in spent.items():
+            self.times.setdefault((form, title), []).append(seconds)
+
+    def row(self, form: str) -> dict[str, Any]:
+        """Best and median of each."""
+        return {
+            title: microseconds({"best": min(found), "median": float(np.median(found))})
+            for (of, title), found in self.times.items()
+            if of == form
+        }
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# onnxruntime
+
+FUSED = ("QGemm", "QLinearMatMul", "QLinearConv", "MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul")
+UNFUSED = ("Gemm", "MatMul", "Conv", "FusedGemm", "FusedMatMul", "FusedConv")
+ALLOWED, KEPT = {"session.qdqisint8allowed": "1"}, {"session.disable_quant_qdq": "1"}
+
+
+def unsigned(graph: Any) -> Any:
+    """The int8 graph with its activations in uint8, 128 higher: the same numbers, the type that x86 is made for."""
+    from onnx import numpy_helper
+
+    held = {part.name: part for part in graph.graph.initializer}
+    for node in graph.graph.node:
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear") or node.input[0] in held:
+            continue
+        name = f"{node.input[2]}_of_uint8"
+        if name not in held:
+            zero = numpy_helper.to_array(held[node.input[2]]).astype(np.int16) + 128
+            held[name] = numpy_helper.from_array(zero.astype(np.uint8), name)
+            graph.graph.initializer.append(held[name])
+        node.input[2] = name
+    del graph.graph.value_info[:]
+    return graph
+
+
+def turned(graph: Any) -> Any:
+    """The int8 graph with its matrices stored (in, out), as onnxruntime packs them."""
+    from onnx import numpy_helper
+
+    held = {part.name: part for part in graph.graph.initializer}
+    makers = {name: node for node in graph.graph.node for name in node.output}
+    for node in graph.graph.node:
+        if node.op_type != "Gemm":
+            continue
+        maker = makers[node.input[1]]
+        weight = held[maker.input[0]]
+        weight.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(numpy_helper.to_array(weight).T), weight.name))
+        (axis,) = (a for a in maker.attribute if a.name == "axis")
+        (across,) = (a for a in node.attribute if a.name == "transB")
+        axis.i, across.i = 1, 0
+    del graph.graph.value_info[:]
+    return graph
+
+
+def ways(graphs: dict[str, bytes]) -> dict[str, tuple[bytes, dict[str, str]]]:
+    """The ways in which onnxruntime is asked for the same step: a graph and settings."""
+    import onnx
+
+    def int8() -> Any:
+        return onnx.load_from_string(graphs["int8"])
+
+    other, both = unsigned(int8()).SerializeToString(), turned(unsigned(int8())).SerializeToString()
+    return {
+        "as exported": (graphs["int8"], {}),
+        "as exported, int8 allowed": (graphs["int8"], ALLOWED),
+        "as exported, Q and DQ kept": (graphs["int8"], KEPT),
+        "matrices (in, out), int8 allowed": (turned(int8()).SerializeToString(), ALLOWED),
+        "uint8 activations": (other, {}),
+        "uint8 activations, matrices (in, out)": (both, {}),
+        "uint8 activations, matrices (in, out), int8 allowed": (both, ALLOWED),
+        "dynamic": (graphs["dynamic"], {}),
+        "float32": (graphs["float"], {}),
+    }
+
+
+def onnxruntime_step(graph: bytes, settings: dict[str, str], folder: Path) -> tuple[Callable[[], Any], dict[str, Any]]:
+    """A step in onnxruntime, all optimisations on, one thread; and which products have become integer ones."""
+    import onnx
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = 3
+    options.optimized_model_filepath = str(folder / "optimised.onnx")
+    for name, value in settings.items():
+        options.add_session_config_entry(name, value)
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    nodes = onnx.load(options.optimized_model_filepath).graph.node
+    given = feeds(onnx.load_from_string(graph))
+    row = {
+        "fused": dict(sorted(Counter(node.op_type for node in nodes if node.op_type in FUSED).items())),
+        "unfused": dict(sorted(Counter(node.op_type for node in nodes if node.op_type in UNFUSED).items())),
+        "unfused names": ", ".join(node.name for node in nodes if node.op_type in UNFUSED),
+        "nodes": len(nodes),
+    }
+    return lambda: session.run(None, given), row
+
+
+def onnxruntime_steps(graphs: dict[str, bytes], folder: Path) -> dict[str, tuple[Callable[[], Any], dict[str, Any]]]:
+    """All ways."""
+    return {name: onnxruntime_step(*way, folder) for name, way in ways(graphs).items()}
+
+
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def shared(us: dict[str, float], limit: dict[str, float]) -> dict[str, float]:
+    """A step's time with its share of the limit, best by best and median by median."""
+    return us | {
+        "share of the limit": round(limit["us"] / us["us"], 3),
+        "median share": round(limit["median us"] / us["median us"], 3),
+    }
+
+
+def measure(rounds: int) -> dict[str, Any]:
+    """Both steps in C, in every form, whole and in parts; the limit; onnxruntime."""
+    found = made()
+    steps = {name: in_c(program, shapes(name)) for name, program in found.steps.items()}
+    segments = {name: Segments(c, found.steps[name], parts(name, found.steps[name])) for name, c in steps.items()}
+    kinds = {
+        name: Segments(c, found.steps[name], [r.kind for r in found.steps[name].records]) for name, c in steps.items()
+    }
+    keys = in_c(found.keys, {"features": shapes(LSTM)["features"]})
+    held = {name: in_bytes(list(program.records)) for name, program in found.steps.items()}
+    buffer = np.random.default_rng(0).integers(-128, 128, -(-held[SSM]["bytes"] // 2048) * 2048, dtype=np.int8)
+    every = [(form, a, s) for form in forms() for a in AHEAD for s in STREAMS if not (form == "plain" and a)]
+    with tempfile.TemporaryDirectory() as folder:
+        others = onnxruntime_steps(found.graphs, Path(folder))
+    first = turns({name: call for name, (call, _) in others.items()}, 12)  # the slow ones are timed only here
+    kept = sorted(others, key=lambda name: first[name]["best"])[:3]
+    calls: dict[Any, Callable[[], Any]] = {("read", *way): call for way, call in readers([buffer], every).items()}
+    arrays = constants(list(found.steps[SSM].records))
+    calls |= {("in place", *way): call for way, call in readers(arrays, every).items()}
+    for form in forms():
+        for name, c in steps.items():
+            calls["C", name, form] = lambda c=c, form=form: c.once(form)  # type: ignore[misc]
+            calls["parts", name, form] = lambda s=segments[name], form=form: s.run(form)  # type: ignore[misc]
+            calls["kinds", name, form] = lambda s=kinds[name], form=form: s.run(form)  # type: ignore[misc]
+        calls["keys", form] = lambda form=form: keys.once(form)  # type: ignore[misc]
+    calls |= {("onnxruntime", name): others[name][0] for name in kept}
+    order = list(calls)
+    random.Random(0).shuffle(order)  # so that what a call finds in the cache is not what its own kind left there
+    times = turns({key: calls[key] for key in order}, rounds)
+    limit: dict[str, Any] = {"buffer bytes": buffer.nbytes}
+    for form in forms():
+        for what, title in (("read", form), ("in place", f"{form}, the weights where they lie")):
+            best = {
+                measured: min((times[key][measured], key) for key in times if key[:2] == (what, form))
+                for measured in ("best", "median")
+            }
+            limit[title] = microseconds({k: v[0] for k, v in best.items()})
+            limit[title] |= {"bytes ahead": best["best"][1][2], "streams": best["best"][1][3]}
+            limit[title]["GB/s"] = round(1e-9 * buffer.nbytes / best["best"][0], 2)
+    rows: dict[str, Any] = {"limit": limit}
+    for name in steps:
+        row: dict[str, Any] = {"bytes": split(found.steps[name], parts(name, found.steps[name])) | {"step": held[name]}}
+        for form in forms():
+            scaled = {k: limit[form][k] * held[name]["bytes"] / buffer.nbytes for k in ("us", "median us")}
+            row[form] = {
+                "step": shared(microseconds(times["C", name, form]), scaled),
+                "parts": segments[name].row(form),
+                "by kind": kinds[name].row(form),
+            }
+        rows[name] = row
+    rows[LSTM]["keys"] = {form: microseconds(times["keys", form]) for form in forms()}
+    rows[LSTM]["keys"]["bytes"] = in_bytes(list(found.keys.records))["bytes"]
+    rows["onnxruntime"] = {
+        name: microseconds(times.get(("onnxruntime", name), first[name])) | about for name, (_, about) in others.items()
+    }
+    rows["ratio"] = {form: ratio(rows, form) for form in forms()}
+    return rows
+
+
+def split(program: Program, titles: list[str]) -> dict[str, dict[str, int]]:
+    """Bytes of each part."""
+    return {
+        part: in_bytes([r for r, title in zip(program.records, titles, strict=True) if title == part]) for part in PARTS
+    }
+
+
+def ratio(rows: dict[str, Any], form: str) -> dict[str, Any]:
+    """AttSSM's step over the LSTM's, and what would have to be for the paper's ratio.
+
+    What depends on the vocabulary is the output alone, in proportion; the rest of a step stays as it was measured.
+    """
+    steps = {name: rows[name][form]["step"]["us"] for name in (SSM, LSTM)}
+    output = {name: rows[name][form]["parts"]["output"]["us"] for name in steps}
+    held = {name: rows[name]["bytes"]["step"]["bytes"] for name in steps}
+    out = {name: rows[name]["bytes"]["output"]["bytes"] for name in steps}
+    keys = rows[LSTM]["keys"][form]["us"]
+    alone = {name: steps[name] - output[name] for name in steps}
+    made = {
+        "published": round(PUBLISHED, 3),
+        "time": round(steps[SSM] / steps[LSTM], 3),
+        "median time": round(rows[SSM][form]["step"]["median us"] / rows[LSTM][form]["step"]["median us"], 3),
+        "time without output": round(alone[SSM] / alone[LSTM], 3),
+        "time, keys at every step anew": round(steps[SSM] / (steps[LSTM] + keys), 3),
+        "time without output, keys at every step anew": round(alone[SSM] / (alone[LSTM] + keys), 3),
+        "bytes": round(held[SSM] / held[LSTM], 3),
+        "bytes without output": round((held[SSM] - out[SSM]) / (held[LSTM] - out[LSTM]), 3),
+        "AttSSM would have to take us": round(PUBLISHED * steps[LSTM], 1),
+        "words for the published ratio": words(alone, output, 0.0),
+        "words for the published ratio, keys at every step anew": words(alone, output, keys),
+    }
+    return made
+
+
+def words(alone: dict[str, float], output: dict[str, float], keys: float) -> int | None:
+    """The vocabulary at which the ratio would be the published one; None if it would have to be negative."""
+    each = {name: us / paper.VOCABULARY for name, us in output.items()}
+    gap, slope = PUBLISHED * (alone[LSTM] + keys) - alone[SSM], each[SSM] - PUBLISHED * each[LSTM]
+    return round(gap / slope) if gap >= 0 and slope > 0 else None
