@@ -10,8 +10,7 @@
 UVLM_FOR_AVX512 static void add_avx512(const uvlm_add *r, const int8_t *x, const int8_t *other, int8_t *y) {
     __m512i by_x = _mm512_set1_epi32(r->factor_x), by_other = _mm512_set1_epi32(r->factor_other);
     int32_t zeros = uvlm_sum(uvlm_times(r->zero_x, r->factor_x), uvlm_times(r->zero_other, r->factor_other));
-    __m512i start = _mm512_set1_epi32(uvlm_sum((int32_t)(1u << (r->s - 1)), -zeros));
-    __m128i s = _mm_cvtsi32_si128(r->s);
+    __m512i start = _mm512_set1_epi32(uvlm_times(zeros, -1));
     for (int32_t c = 0; c < r->channels; c += 16) {
         int32_t left = r->channels - c;
         __mmask16 some = left >= 16 ? 0xFFFF : (__mmask16)((1 << left) - 1);
@@ -19,11 +18,12 @@ UVLM_FOR_AVX512 static void add_avx512(const uvlm_add *r, const int8_t *x, const
         __m512i rest = start;
         for (int32_t l = 0; l < r->positions; l++, a += r->x_position, b += r->other_position) {
             if (!l || r->other_position) {
-                __m512i v = r->other_channel ? _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(some, b)) : _mm512_set1_epi32(*b);
+                __m512i v = _mm512_set1_epi32(*b);
+                if (r->other_channel) v = _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(some, b));
                 rest = _mm512_add_epi32(_mm512_mullo_epi32(v, by_other), start);
             }
             __m512i u = r->x_channel ? _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(some, a)) : _mm512_set1_epi32(*a);
-            __m512i sum = _mm512_sra_epi32(_mm512_add_epi32(_mm512_mullo_epi32(u, by_x), rest), s);
+            __m512i sum = uvlm_shift_half_up_avx512(_mm512_add_epi32(_mm512_mullo_epi32(u, by_x), rest), r->s);
             sum = _mm512_add_epi32(sum, _mm512_set1_epi32(r->zero_y));
             int8_t *to = y + (size_t)l * (size_t)r->channels + c;
             _mm_mask_storeu_epi8(to, some, _mm512_cvtsepi32_epi8(sum)); /* saturates */

@@ -89,8 +89,8 @@ def _compiler() -> str:
 
 
 def _kernels() -> str:
-    from .kernels.build import loaded
     from .kernels.__main__ import forms
+    from .kernels.build import loaded
 
     made = loaded()
     return f"{forms(made)}; {made.path}"
