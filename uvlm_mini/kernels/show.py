@@ -31,7 +31,7 @@ def best(call: Callable[[], Any], rounds: int = 20, repeat: int = 10) -> float:
 
 
 def envelope(x: np.ndarray, y: np.ndarray, bins: int = 200) -> tuple[np.ndarray, np.ndarray]:
-    """The largest of y in each of equal intervals of x: the intervals' middles, and what was found in those with any."""
+    """The largest of y in each of equal stretches of x: middles and values, where there are any."""
     edges = np.linspace(x.min(), x.max(), bins + 1)
     place = np.clip(np.digitize(x, edges) - 1, 0, bins - 1)
     most = np.full(bins, -np.inf)
