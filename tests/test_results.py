@@ -20,12 +20,16 @@ from benchmarks import (
     encoder_peers,
     encoder_speed,
     gcdm_readings,
+    int8_steps,
     integer,
+    kernels,
     latency,
     long_run,
     modulation_cost,
+    norms,
     paper_cost,
     record,
+    recurrence,
     scst_step,
     shipped,
     sizes,
@@ -163,6 +167,71 @@ def test_paper_cost() -> None:
 def test_integer() -> None:
     """The integer captioner still says of the first test pictures what onnxruntime's pair says, scores and all."""
     agree(result("integer"), f"first {integer.SMALL} of test", integer.small())
+
+
+def c_kernels() -> None:
+    """Skip a test where the kernels cannot be compiled."""
+    pytest.importorskip("cffi")
+    from uvlm_mini.kernels import library
+
+    try:
+        library()
+    except RuntimeError as none:
+        pytest.skip(str(none))
+
+
+def test_kernels_are_as_exact_as_the_file_says() -> None:
+    """Every form of the recurrence and the norms that runs here is off by no more than the committed file allows."""
+    c_kernels()
+    made, one, many = result("kernels")["rows"], recurrence.given(1), recurrence.given()
+    again = recurrence.errors(recurrence.c_contenders(one), one)
+    scans = recurrence.scan_errors(recurrence.c_scans(many), many)
+    assert all("y off" in made["recurrence"][name] for name in again) and all(name in made["scan"] for name in scans)
+    for rows in (again, scans, {k: v for k, v in made["recurrence"].items() if "y off" in v}, made["scan"]):
+        for name, row in rows.items():
+            assert max(row["y off"], row["h off"]) < (0.02 if "int16" in name else 1e-6), name
+    for title, norm in zip(made["norms"], (norms.layer_norms(), norms.grns()), strict=True):
+        for name, row in norms.off(norm).items():
+            committed = made["norms"][title][name]
+            assert row.get("off", 0) < 1e-6 and committed.get("off", 0) < 1e-6
+            assert abs(row.get("steps off", 0) - committed.get("steps off", 0)) < 2e-3 and row.get("steps off", 0) < 1.5
+
+
+def test_kernels_read_the_bytes_that_the_decoders_have() -> None:
+    """The parts' bytes add to the step's; the matrices are those that chapter 5 counts, a byte a number."""
+    rows = result("kernels")["rows"]["step"]
+    for decoder, name in zip(decoder_cost.decoders().values(), (int8_steps.SSM, int8_steps.LSTM), strict=True):
+        held = rows[name]["bytes"]
+        for what in ("weights", "bytes"):
+            assert sum(held[part][what] for part in int8_steps.PARTS) == held["step"][what]
+        modules = {
+            part: of for part, of in decoder_cost.parts(decoder)[1].items() if part in ("look", "core", "output")
+        }
+        matrices = {
+            id(p): p.numel() for of in modules.values() for m in of for p in m.parameters() if p.dim() > 1
+        }  # A_log is a table of the scan's
+        apart = decoder.ssm.A_log.numel() if name == int8_steps.SSM else 0
+        assert held["step"]["weights"] == sum(matrices.values()) - apart
+    assert rows["limit"]["buffer bytes"] >= rows[int8_steps.SSM]["bytes"]["step"]["bytes"]
+
+
+def test_kernels_onnxruntime_has_fused_every_layer() -> None:
+    """With activations in uint8 all ten Gemm are integer, and the one product that is not is the scan's own."""
+    rows = result("kernels")["rows"]["step"]["onnxruntime"]
+    for name, row in rows.items():
+        if name.startswith("uint8"):
+            assert row["fused"] == {"QGemm": 10, "QLinearConv": 1} and row["unfused"] == {"MatMul": 1}
+            assert "SelectiveScan" in row["unfused names"]
+    assert rows["float32"]["fused"] == {} and sum(rows["float32"]["unfused"].values()) == 12
+
+
+def test_kernels_conclusions_follow_from_the_times() -> None:
+    """Ratios, shares and what is reached are what the times of the same file make of them."""
+    rows = result("kernels")["rows"]
+    forms = rows["machine"]["forms"].split(", ")
+    for form in forms:
+        agree({**result("kernels"), "rows": rows["step"]["ratio"]}, form, int8_steps.ratio(rows["step"], form))
+    assert kernels.reached(rows, forms[-1]) == rows["reached"]
 
 
 def test_latency() -> None:
