@@ -36,20 +36,6 @@ UVLM_FOR_AVX512 static void scaled_avx512(const uvlm_gemm *r, int32_t first, int
 }
 #endif
 
-#ifdef UVLM_HELIUM
-/* Four rows at a time. */
-static void scaled_mve(const uvlm_gemm *r, int32_t first, int32_t count, int32_t lift, int32_t *sums) {
-    const int32_t *bias = r->bias + first, *m = r->m + first;
-    const int8_t *s = r->s + first;
-    int32_t k = 0;
-    for (; k + 4 <= count; k += 4, bias += 4, m += 4, s += 4) {
-        int32x4_t sum = vshlq_r_s32(vaddq_s32(vldrwq_s32(sums + k), vldrwq_s32(bias)), lift);
-        vstrwq_s32(sums + k, uvlm_requantise_mve(sum, vldrwq_s32(m), vldrbq_s32(s)));
-    }
-    if (k < count) scaled_plain(r, first + k, count - k, lift, sums + k);
-}
-#endif
-
 static void scaled(int form, const uvlm_gemm *r, int32_t first, int32_t count, int32_t lift, int32_t *sums) {
 #ifdef UVLM_X86
     if (form == UVLM_AVX512) {
@@ -57,20 +43,45 @@ static void scaled(int form, const uvlm_gemm *r, int32_t first, int32_t count, i
         return;
     }
 #endif
-#ifdef UVLM_HELIUM
-    if (form == UVLM_MVE) {
-        scaled_mve(r, first, count, lift, sums);
-        return;
-    }
-#endif
     (void)form;
     scaled_plain(r, first, count, lift, sums);
 }
+
+#ifdef UVLM_HELIUM
+/* Four times `fours` rows, from row `first` on: they share x, and are requantised together while they are in registers.
+ * The last four of a matrix may be some that were done before. */
+static void fours(const uvlm_gemm *r, const int8_t *x, int8_t *y, int32_t first, int32_t fours) {
+    const int8_t *w = r->weight + (size_t)first * (size_t)r->columns, *s = r->s + first;
+    const int32_t *bias = r->bias + first, *m = r->m + first;
+    int32_t columns = r->columns, lift = r->lift, zero_y = r->zero_y;
+    for (y += first; fours > 0; fours--) {
+        vstrbq_s32(y, uvlm_narrow_mve(uvlm_rows_mve(w, columns, x, bias, m, s, lift), zero_y));
+        w += 4 * columns, bias += 4, m += 4, s += 4, y += 4;
+    }
+}
+
+static void fours_of_logits(const uvlm_gemm *r, const int8_t *x, int32_t *y, int32_t first, int32_t fours) {
+    const int8_t *w = r->weight + (size_t)first * (size_t)r->columns, *s = r->s + first;
+    const int32_t *bias = r->bias + first, *m = r->m + first;
+    int32_t columns = r->columns;
+    for (y += first; fours > 0; fours--) {
+        vstrwq_s32(y, uvlm_rows_mve(w, columns, x, bias, m, s, 0));
+        w += 4 * columns, bias += 4, m += 4, s += 4, y += 4;
+    }
+}
+#endif
 
 int uvlm_gemm_s8_as(int form, const uvlm_gemm *r, const int8_t *x, int8_t *y) {
     int status = wrong(r, x, y);
     if (status) return status;
     if (!uvlm_has(form)) return UVLM_FORM;
+#ifdef UVLM_HELIUM
+    if (form == UVLM_MVE && r->rows >= 4) {
+        fours(r, x, y, 0, r->rows / 4);
+        if (r->rows % 4) fours(r, x, y, r->rows - 4, 1);
+        return UVLM_OK;
+    }
+#endif
     uvlm_dots *of = uvlm_dots_of(form);
     for (int32_t i = 0; i < r->rows; i += UVLM_ROWS) {
         int32_t left = r->rows - i, count = left < UVLM_ROWS ? left : UVLM_ROWS, sums[UVLM_ROWS];
@@ -87,6 +98,13 @@ int uvlm_logits_s8_as(int form, const uvlm_gemm *r, const int8_t *x, int32_t *y)
     int status = wrong(r, x, y);
     if (status) return status;
     if (!uvlm_has(form)) return UVLM_FORM;
+#ifdef UVLM_HELIUM
+    if (form == UVLM_MVE && r->rows >= 4) {
+        fours_of_logits(r, x, y, 0, r->rows / 4);
+        if (r->rows % 4) fours_of_logits(r, x, y, r->rows - 4, 1);
+        return UVLM_OK;
+    }
+#endif
     uvlm_dots *of = uvlm_dots_of(form);
     for (int32_t i = 0; i < r->rows; i += UVLM_ROWS) {
         int32_t left = r->rows - i, count = left < UVLM_ROWS ? left : UVLM_ROWS;

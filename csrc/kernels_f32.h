@@ -1,5 +1,5 @@
 /* Float kernels: what uvlm_mini/ssm.py, encoder.py and baselines/ compute in PyTorch, and the same with tables in place
- * of exp. Every file of csrc/ named *_f32*.c holds the function of its name.
+ * of exp. A file of csrc/ named *_f32*.c holds the function of its name, in all its forms.
  *
  * Each size is at most UVLM_MOST_F32, states at most UVLM_MOST_STATES, count at most UVLM_MOST_COUNT. Arrays that a
  * kernel writes do not overlap with others unless it is said. Any float may stand in an array: what is not finite goes
@@ -53,8 +53,12 @@ int uvlm_ssm_step_f32_poly_as(int form, const uvlm_float_ssm *r, const float *de
 /* `steps` of them: delta, u and y (steps, channels), b and c (steps, states). */
 int uvlm_ssm_scan_f32(const uvlm_float_ssm *r, int32_t steps, const float *delta, const float *u, const float *b,
                       const float *c, float *h, float *y);
+int uvlm_ssm_scan_f32_lut(const uvlm_float_ssm *r, int32_t steps, const float *delta, const float *u, const float *b,
+                          const float *c, float *h, float *y);
 int uvlm_ssm_scan_f32_lut_as(int form, const uvlm_float_ssm *r, int32_t steps, const float *delta, const float *u,
                              const float *b, const float *c, float *h, float *y);
+int uvlm_ssm_scan_f32_poly(const uvlm_float_ssm *r, int32_t steps, const float *delta, const float *u, const float *b,
+                           const float *c, float *h, float *y);
 int uvlm_ssm_scan_f32_poly_as(int form, const uvlm_float_ssm *r, int32_t steps, const float *delta, const float *u,
                               const float *b, const float *c, float *h, float *y);
 

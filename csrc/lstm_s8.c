@@ -46,14 +46,13 @@ static int32x4_t curve_mve(int32x4_t x, const int16_t *table) {
 }
 
 /* Four at a time; there are 4 hidden gates, so that none is left over. */
-static void gates_mve(const uvlm_lstm *r, size_t first, int32_t count, const int32_t *heard, const int32_t *kept,
-                      int32_t *z) {
-    for (size_t i = first; i < first + (size_t)count; i += 4, heard += 4, kept += 4) {
-        int32x4_t a = vaddq_s32(vldrwq_s32(heard), vldrwq_s32(r->bias + i));
-        int32x4_t b = vaddq_s32(vldrwq_s32(kept), vldrwq_s32(r->bias_h + i));
-        a = uvlm_requantise_mve(a, vldrwq_s32(r->m + i), vldrbq_s32(r->s + i));
-        b = uvlm_requantise_mve(b, vldrwq_s32(r->m_h + i), vldrbq_s32(r->s_h + i));
-        vstrwq_s32(z + i, uvlm_to_s16_mve(vqaddq_s32(a, b)));
+static void gates_mve(const uvlm_lstm *r, const int8_t *x, const int8_t *h, int32_t *z) {
+    int32_t hidden = r->hidden, columns = r->columns;
+    const int8_t *w = r->weight, *w_h = r->weight_h;
+    for (size_t i = 0; i < 4 * (size_t)hidden; i += 4, w += 4 * columns, w_h += 4 * hidden) {
+        int32x4_t heard = uvlm_rows_mve(w, columns, x, r->bias + i, r->m + i, r->s + i, 0);
+        int32x4_t kept = uvlm_rows_mve(w_h, hidden, h, r->bias_h + i, r->m_h + i, r->s_h + i, 0);
+        vstrwq_s32(z + i, uvlm_to_s16_mve(vqaddq_s32(heard, kept)));
     }
 }
 
@@ -82,6 +81,13 @@ int uvlm_lstm_s8_as(int form, const uvlm_lstm *r, const int8_t *x, int8_t *h, in
     if (!r->sigmoid || !r->tanh) return UVLM_NULL;
     if (r->hidden < 1 || r->hidden > UVLM_MOST || r->columns < 1 || r->columns > UVLM_MOST) return UVLM_SIZE;
     if (!uvlm_has(form)) return UVLM_FORM;
+#ifdef UVLM_HELIUM
+    if (form == UVLM_MVE) {
+        gates_mve(r, x, h, scratch);
+        cells_mve(r, scratch, h, c);
+        return UVLM_OK;
+    }
+#endif
     uvlm_dots *of = uvlm_dots_of(form);
     int32_t heard[UVLM_ROWS], kept[UVLM_ROWS];
     size_t hidden = (size_t)r->hidden, columns = (size_t)r->columns;
@@ -89,20 +95,8 @@ int uvlm_lstm_s8_as(int form, const uvlm_lstm *r, const int8_t *x, int8_t *h, in
         int32_t count = 4 * hidden - i < UVLM_ROWS ? (int32_t)(4 * hidden - i) : UVLM_ROWS;
         of(r->weight + i * columns, x, count, r->columns, heard);
         of(r->weight_h + i * hidden, h, count, r->hidden, kept);
-#ifdef UVLM_HELIUM
-        if (form == UVLM_MVE) {
-            gates_mve(r, i, count, heard, kept, scratch);
-            continue;
-        }
-#endif
         gates_plain(r, i, count, heard, kept, scratch);
     }
-#ifdef UVLM_HELIUM
-    if (form == UVLM_MVE) {
-        cells_mve(r, scratch, h, c);
-        return UVLM_OK;
-    }
-#endif
     cells_plain(r, scratch, 0, h, c);
     return UVLM_OK;
 }

@@ -107,5 +107,12 @@ static inline int32x4_t uvlm_dot4_asm(const int8_t *w, int32_t pitch, const int8
     return sum;
 }
 
+/* Four rows of a matrix times x, with bias, lifted and requantised. */
+static inline int32x4_t uvlm_rows_mve(const int8_t *w, int32_t columns, const int8_t *x, const int32_t *bias,
+                                      const int32_t *m, const int8_t *s, int32_t lift) {
+    int32x4_t sum = vaddq_s32(uvlm_dot4_asm(w, columns, x, columns), vldrwq_s32(bias));
+    return uvlm_requantise_mve(vshlq_r_s32(sum, lift), vldrwq_s32(m), vldrbq_s32(s));
+}
+
 #endif
 #endif

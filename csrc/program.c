@@ -1,22 +1,11 @@
 /* Runs a list of records: one switch that says how large the values of a record are, and one that calls its kernel. */
 #include "program.h"
-
-/* Sizes. Everything is counted in int64 and cut off above int32, where no arena reaches; -1 stands for "no size". */
-
-static int64_t within(int64_t n) { return n < 1 || n > INT32_MAX ? -1 : n; }
-
-static int64_t times(int64_t a, int64_t b) { return a < 1 || b < 1 ? -1 : within(a * b); }
+#include "sizes.h"
 
 /* Positions of a kernel along one side of a map. */
 static int64_t places(int32_t size, int32_t before, int32_t after, int32_t kernel, int32_t stride) {
     int64_t room = (int64_t)size + before + after - kernel;
-    return before < 0 || after < 0 || kernel < 1 || stride < 1 || room < 0 ? -1 : within(room / stride + 1);
-}
-
-/* How far a value reaches that is read with strides. */
-static int64_t reach(int32_t positions, int32_t channels, int32_t by_position, int32_t by_channel) {
-    if (positions < 1 || channels < 1 || by_position < 0 || by_channel < 0) return -1;
-    return within((int64_t)(positions - 1) * by_position + (int64_t)(channels - 1) * by_channel + 1);
+    return before < 0 || after < 0 || kernel < 1 || stride < 1 || room < 0 ? -1 : uvlm_within(room / stride + 1);
 }
 
 static int64_t all_parts(const uvlm_parts *n) {
@@ -25,7 +14,7 @@ static int64_t all_parts(const uvlm_parts *n) {
         if (n->sizes[i] < 1) return -1;
         sum += n->sizes[i];
     }
-    return times(n->positions, within(sum));
+    return uvlm_product(n->positions, uvlm_within(sum));
 }
 
 typedef struct {
@@ -67,24 +56,24 @@ static int32_t values_of(const uvlm_record *record, value v[6]) {
         const uvlm_conv *n = record->numbers;
         int64_t down = places(n->height, n->top, n->bottom, n->kernel_h, n->stride_y);
         int64_t across = places(n->width, n->left, n->right, n->kernel_w, n->stride_x);
-        v[0] = bytes(times(times(n->height, n->width), n->channels));
-        v[1] = bytes(times(times(down, across), n->outputs));
+        v[0] = bytes(uvlm_product(uvlm_product(n->height, n->width), n->channels));
+        v[1] = bytes(uvlm_product(uvlm_product(down, across), n->outputs));
         return 2;
     }
     case UVLM_ADD: {
         const uvlm_add *n = record->numbers;
-        v[0] = bytes(reach(n->positions, n->channels, n->x_position, n->x_channel));
-        v[1] = bytes(reach(n->positions, n->channels, n->other_position, n->other_channel));
-        v[2] = bytes(times(n->positions, n->channels));
+        v[0] = bytes(uvlm_reach(n->positions, n->channels, n->x_position, n->x_channel));
+        v[1] = bytes(uvlm_reach(n->positions, n->channels, n->other_position, n->other_channel));
+        v[2] = bytes(uvlm_product(n->positions, n->channels));
         if (!n->constant) return 3;
         v[1] = v[2];
         return 2;
     }
     case UVLM_MUL: {
         const uvlm_mul *n = record->numbers;
-        v[0] = bytes(reach(n->positions, n->channels, n->x_position, n->x_channel));
-        v[1] = bytes(reach(n->positions, n->channels, n->other_position, n->other_channel));
-        v[2] = bytes(times(n->positions, n->channels));
+        v[0] = bytes(uvlm_reach(n->positions, n->channels, n->x_position, n->x_channel));
+        v[1] = bytes(uvlm_reach(n->positions, n->channels, n->other_position, n->other_channel));
+        v[2] = bytes(uvlm_product(n->positions, n->channels));
         if (!n->constant) return 3;
         v[1] = v[2];
         return 2;
@@ -92,16 +81,16 @@ static int32_t values_of(const uvlm_record *record, value v[6]) {
     case UVLM_MEAN:
     case UVLM_MAXIMUM: {
         const uvlm_mean *n = record->numbers;
-        v[0] = bytes(times(n->positions, n->channels));
+        v[0] = bytes(uvlm_product(n->positions, n->channels));
         v[1] = bytes(n->channels);
         return 2;
     }
     case UVLM_POOL:
     case UVLM_ENLARGE: {
         const uvlm_pool *n = record->numbers;
-        int64_t given = times(times(n->height, n->width), n->channels), square = times(n->side, n->side);
+        int64_t given = uvlm_product(uvlm_product(n->height, n->width), n->channels), square = uvlm_product(n->side, n->side);
         v[0] = bytes(given);
-        v[1] = bytes(square < 1 ? -1 : record->kind == UVLM_POOL ? given / square : times(given, square));
+        v[1] = bytes(square < 1 ? -1 : record->kind == UVLM_POOL ? given / square : uvlm_product(given, square));
         return 2;
     }
     case UVLM_CONCAT:
@@ -109,13 +98,13 @@ static int32_t values_of(const uvlm_record *record, value v[6]) {
         const uvlm_parts *n = record->numbers;
         if (n->parts < 1 || n->parts > 4) return -1;
         int32_t first = record->kind == UVLM_SPLIT;
-        for (int32_t i = 0; i < n->parts; i++) v[first + i] = bytes(times(n->positions, n->sizes[i]));
+        for (int32_t i = 0; i < n->parts; i++) v[first + i] = bytes(uvlm_product(n->positions, n->sizes[i]));
         v[first ? 0 : n->parts] = bytes(all_parts(n));
         return n->parts + 1;
     }
     case UVLM_GRN: {
         const uvlm_grn *n = record->numbers;
-        v[0] = v[1] = bytes(times(n->positions, n->channels));
+        v[0] = v[1] = bytes(uvlm_product(n->positions, n->channels));
         v[2] = words(n->channels);
         return 3;
     }
@@ -128,12 +117,12 @@ static int32_t values_of(const uvlm_record *record, value v[6]) {
         const uvlm_scan *n = record->numbers;
         v[0] = v[1] = v[5] = bytes(n->channels);
         v[2] = v[3] = bytes(n->states);
-        v[4] = shorts(times(n->channels, n->states));
+        v[4] = shorts(uvlm_product(n->channels, n->states));
         return 6;
     }
     case UVLM_SCORES: {
         const uvlm_scores *n = record->numbers;
-        v[0] = bytes(times(n->positions, n->channels));
+        v[0] = bytes(uvlm_product(n->positions, n->channels));
         v[1] = words(n->positions);
         return 2;
     }
@@ -146,7 +135,7 @@ static int32_t values_of(const uvlm_record *record, value v[6]) {
     case UVLM_ATTEND: {
         const uvlm_attend *n = record->numbers;
         v[0] = shorts(n->positions);
-        v[1] = bytes(times(n->positions, n->channels));
+        v[1] = bytes(uvlm_product(n->positions, n->channels));
         v[2] = bytes(n->channels);
         return 3;
     }
@@ -162,7 +151,7 @@ static int32_t values_of(const uvlm_record *record, value v[6]) {
         v[0] = bytes(n->columns);
         v[1] = bytes(n->hidden);
         v[2] = shorts(n->hidden);
-        v[3] = words(times(4, n->hidden));
+        v[3] = words(uvlm_product(4, n->hidden));
         return 4;
     }
     default:

@@ -54,7 +54,7 @@ static int32_t states_plain(const channel *r, int32_t count, const int16_t *A, c
     for (int32_t n = 0; n < count; n++) {
         int32_t t = uvlm_shift_half_up(r->mantissa * A[n], r->t_shift);
         int32_t decay = uvlm_shift_half_up(uvlm_power(t, r->powers), 15);
-        if (decay < 0) decay = 0; /* only with a table that is none */
+        if (decay < 0) decay = 0; /* only with a table that is none, and then forms differ */
         if (decay > 32767) decay = 32767;
         int32_t write = uvlm_requantise(r->given * (b[n] - r->zero_b), r->m, r->s);
         if (write < -65536) write = -65536; /* further than any int16 from any other: the sum cannot overflow */
@@ -83,7 +83,6 @@ UVLM_FOR_AVX2 static int32_t states_avx2(const channel *r, int32_t count, const 
         y = _mm256_add_epi32(_mm256_srav_epi32(y, whole), below);
         y = _mm256_andnot_si256(_mm256_cmpgt_epi32(whole, _mm256_set1_epi32(30)), y);
         __m256i decay = _mm256_min_epi32(uvlm_shift_half_up_avx2(y, 15), _mm256_set1_epi32(32767));
-        decay = _mm256_max_epi32(decay, _mm256_setzero_si256());
         __m256i at = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(b + n)));
         at = _mm256_sub_epi32(at, _mm256_set1_epi32(r->zero_b));
         __m256i write = uvlm_requantise_avx2(_mm256_mullo_epi32(_mm256_set1_epi32(r->given), at), r->m, r->s);
@@ -176,7 +175,7 @@ UVLM_FOR_AVX512 static void channels_avx512(const uvlm_scan *r, const int8_t *dt
 #endif
 
 #ifdef UVLM_HELIUM
-/* The same 4 states at a time. The shifts of a channel are one number each, made before the loop. */
+/* Four at a time. The shifts of a channel are one number each, made before the loop. */
 static int32_t states_mve(const channel *r, int32_t count, const int16_t *A, const int8_t *b, const int8_t *c,
                           int16_t *h) {
     uvlm_scale_mve by = uvlm_scale_of(r->m, r->s);
@@ -189,11 +188,10 @@ static int32_t states_mve(const channel *r, int32_t count, const int16_t *A, con
         int32x4_t fall = vsubq_s32(low, vldrwq_gather_shifted_offset_s32(r->powers + 1, i));
         int32x4_t y = vsubq_s32(low, vshrq_n_s32(vaddq_n_s32(vmulq_s32(fall, rest), 128), 8));
         y = vrshlq_s32(y, vnegq_s32(whole)); /* from 31 on this is 0 or 1, and 0 after the next line */
-        int32x4_t decay = vminq_s32(vrshrq_n_s32(y, 15), vdupq_n_s32(32767));
+        int32x4_t decay = vmaxq_s32(vminq_s32(vrshrq_n_s32(y, 15), vdupq_n_s32(32767)), vdupq_n_s32(0));
         int32x4_t at = vsubq_n_s32(vldrbq_s32(b + n), r->zero_b);
         int32x4_t write = uvlm_rescale_mve(vmulq_n_s32(at, r->given), by);
-        write = vmaxq_s32(vminq_s32(write, vdupq_n_s32(65536)), vdupq_n_s32(-65536));
-        int32x4_t next = vaddq_s32(vrshrq_n_s32(vmulq_s32(decay, vldrhq_s32(h + n)), 15), write);
+        int32x4_t next = vqaddq_s32(vrshrq_n_s32(vmulq_s32(decay, vldrhq_s32(h + n)), 15), write);
         next = vmaxq_s32(vminq_s32(next, vdupq_n_s32(32767)), vdupq_n_s32(-32768));
         vstrhq_s32(h + n, next);
         read = vmladavaq_s32(read, next, vsubq_n_s32(vldrbq_s32(c + n), r->zero_c));

@@ -6,14 +6,10 @@ enum way { EXPF, TABLE, POLYNOMIAL };
 
 static int scan(enum way way, int form, const uvlm_float_ssm *r, int32_t steps, const float *delta, const float *u,
                 const float *b, const float *c, float *h, float *y) {
-    int status = uvlm_ssm_wrong_f32(r, delta, u, b, c, h, y);
+    int status = uvlm_ssm_wrong_f32(r, steps, delta, u, b, c, h, y);
     if (status) return status;
-    if (steps < 1 || steps > UVLM_MOST_F32) return UVLM_SIZE;
     if (!uvlm_has(form)) return UVLM_FORM;
     size_t channels = (size_t)r->channels, states = (size_t)r->states;
-    for (int32_t t = 1; t < steps; t++) {
-        if (uvlm_below_f32(delta + (size_t)t * channels, channels)) return UVLM_RANGE;
-    }
     for (int32_t t = 0; t < steps; t++, delta += channels, u += channels, b += states, c += states, y += channels) {
         switch (way) {
         case TABLE:
@@ -39,7 +35,17 @@ int uvlm_ssm_scan_f32_lut_as(int form, const uvlm_float_ssm *r, int32_t steps, c
     return scan(TABLE, form, r, steps, delta, u, b, c, h, y);
 }
 
+int uvlm_ssm_scan_f32_lut(const uvlm_float_ssm *r, int32_t steps, const float *delta, const float *u, const float *b,
+                          const float *c, float *h, float *y) {
+    return scan(TABLE, uvlm_form(), r, steps, delta, u, b, c, h, y);
+}
+
 int uvlm_ssm_scan_f32_poly_as(int form, const uvlm_float_ssm *r, int32_t steps, const float *delta, const float *u,
                               const float *b, const float *c, float *h, float *y) {
     return scan(POLYNOMIAL, form, r, steps, delta, u, b, c, h, y);
+}
+
+int uvlm_ssm_scan_f32_poly(const uvlm_float_ssm *r, int32_t steps, const float *delta, const float *u, const float *b,
+                           const float *c, float *h, float *y) {
+    return scan(POLYNOMIAL, uvlm_form(), r, steps, delta, u, b, c, h, y);
 }

@@ -14,7 +14,7 @@ int uvlm_ssm_check_f32(const uvlm_float_ssm *r) {
 
 int uvlm_ssm_step_f32(const uvlm_float_ssm *r, const float *delta, const float *u, const float *b, const float *c,
                       float *h, float *y) {
-    int status = uvlm_ssm_wrong_f32(r, delta, u, b, c, h, y);
+    int status = uvlm_ssm_wrong_f32(r, 1, delta, u, b, c, h, y);
     if (status) return status;
     for (int32_t i = 0; i < r->channels; i++) {
         const float *A = r->A + (size_t)i * (size_t)r->states;

@@ -18,12 +18,13 @@ static inline int uvlm_below_f32(const float *x, size_t count) {
     return found;
 }
 
-static inline int uvlm_ssm_wrong_f32(const uvlm_float_ssm *r, const float *delta, const float *u, const float *b,
-                                     const float *c, const float *h, const float *y) {
+static inline int uvlm_ssm_wrong_f32(const uvlm_float_ssm *r, int32_t steps, const float *delta, const float *u,
+                                     const float *b, const float *c, const float *h, const float *y) {
     int status = uvlm_ssm_sizes_f32(r);
     if (status) return status;
     if (!delta || !u || !b || !c || !h || !y) return UVLM_NULL;
-    return uvlm_below_f32(delta, (size_t)r->channels) ? UVLM_RANGE : UVLM_OK;
+    if (steps < 1 || steps > UVLM_MOST_F32) return UVLM_SIZE;
+    return uvlm_below_f32(delta, (size_t)steps * (size_t)r->channels) ? UVLM_RANGE : UVLM_OK;
 }
 
 #ifdef UVLM_X86

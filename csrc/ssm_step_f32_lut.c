@@ -1,4 +1,5 @@
-/* One step of the selective SSM with exp from a table: ssm_step_f32.c with one line changed.
+/* One step of the selective SSM with exp from a table. The plain form has the loop of ssm_step_f32.c in four parts, of
+ * which a compiler makes instructions for several states at once; the last is a sum, whose order it must not change.
  *
  * exp(delta A) = 2^(delta log2(e) A): the constant is multiplied into delta, once a channel and not once a state. That
  * rounds once more, so that the decay is off by a relative 2.0 * 10^-7 + 1.4 * 10^-7 |delta A| (exp_f32.h), and the
@@ -33,7 +34,7 @@ UVLM_FOR_AVX512 static void step_avx512(const uvlm_float_ssm *r, const float *de
 
 int uvlm_ssm_step_f32_lut_as(int form, const uvlm_float_ssm *r, const float *delta, const float *u, const float *b,
                              const float *c, float *h, float *y) {
-    int status = uvlm_ssm_wrong_f32(r, delta, u, b, c, h, y);
+    int status = uvlm_ssm_wrong_f32(r, 1, delta, u, b, c, h, y);
     if (status) return status;
     if (!uvlm_has(form)) return UVLM_FORM;
     switch (form) {

@@ -31,7 +31,7 @@ UVLM_FOR_AVX512 static void step_avx512(const uvlm_float_ssm *r, const float *de
 
 int uvlm_ssm_step_f32_poly_as(int form, const uvlm_float_ssm *r, const float *delta, const float *u, const float *b,
                               const float *c, float *h, float *y) {
-    int status = uvlm_ssm_wrong_f32(r, delta, u, b, c, h, y);
+    int status = uvlm_ssm_wrong_f32(r, 1, delta, u, b, c, h, y);
     if (status) return status;
     if (!uvlm_has(form)) return UVLM_FORM;
     switch (form) {

@@ -21,7 +21,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 CSRC = ROOT / "csrc"
 FLAGS = ("-std=c99", "-ffp-contract=off", "-g", "-Wall", "-Wextra")
-WATCHED = ("-O1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all", "-fsanitize=fuzzer-no-link,address,undefined")
+CHECKS = "address,undefined,float-cast-overflow"
+WATCHED = ("-O1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all", "-fsanitize=fuzzer-no-link," + CHECKS)
 SKIPPED = ("#", "INFO", "\t", "NOTE", "      Combine", "stat::")  # of libFuzzer's lines
 OPTIONS = ("-timeout=20", "-rss_limit_mb=2048", "-max_len=4096", "-len_control=10", "-print_final_stats=1")
 
@@ -50,7 +51,7 @@ def build(folder: Path, clang: str = "clang") -> Path:
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         objects = list(pool.map(compile_one, [*sorted(CSRC.glob("*.c")), CSRC / "fuzz" / "fuzz.c"]))
-    run([clang, "-fsanitize=fuzzer,address,undefined", *map(str, objects), "-lm", "-o", str(program)])
+    run([clang, "-fsanitize=fuzzer," + CHECKS, *map(str, objects), "-lm", "-o", str(program)])
     return program
 
 

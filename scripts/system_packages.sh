@@ -14,6 +14,9 @@ present() {
     python3-venv) "$python" -c 'import ensurepip, venv' ;;
     python3-dev) "$python" -c 'import os, sysconfig as s; raise SystemExit(not os.path.exists(s.get_path("include") + "/Python.h"))' ;;
     default-jre-headless) java -version ;;
+    gcc-arm-none-eabi) command -v arm-none-eabi-gcc ;;
+    libnewlib-arm-none-eabi) echo '#include <stdio.h>' | arm-none-eabi-gcc -E - ;;
+    qemu-system-arm) command -v qemu-system-arm ;;
     chromium) command -v chromium || command -v chromium-browser || command -v google-chrome ;;
     *) dpkg-query -W -f '${Status}' "$1" | grep 'ok installed' ;;
     esac >/dev/null 2>&1

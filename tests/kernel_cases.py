@@ -22,6 +22,8 @@ from uvlm_mini.quantize.tables import Scale, factors, lift, multipliers
 
 INT32 = 2**31 - 1
 M = (2**30, 2**31 - 1)
+ROWS = (1, 2, 3, 4, 5, 7, 8, 9, 16, 18)  # forms take several at once, and have to see to the rest
+CHANNELS = (1, 3, 8, 15, 16, 17, 31, 33, 64, 70)
 
 
 @dataclass(frozen=True)
@@ -108,35 +110,35 @@ def _one(dice: Dice, wild: bool, ratio: float, limit: int) -> dict[str, int]:
 
 
 def look_up(dice: Dice, wild: bool) -> Case:
-    shape = dice.one(((7,), (64,), (3, 5, 2), (2, 9)))
+    shape = dice.one(((7,), (64,), (3, 5, 2), (2, 9), (131,), (70, 2, 3)))
     return Case(
         Record("look_up", ("x",), ("y",), {}, {"table": dice.whole(-128, 127, (256,)).astype(np.int8)}), (shape,)
     )
 
 
 def gemm(dice: Dice, wild: bool) -> Case:
-    rows, columns = dice.whole(1, 9), dice.one((1, 7, 16, 31, 32, 33, 63, 64, 65, 100, 160))
+    rows, columns = dice.one(ROWS), dice.one((1, 7, 16, 31, 32, 33, 63, 64, 65, 100, 131, 160))
     arrays, up = _sums(dice, wild, (rows, columns))
     return Case(Record("gemm", ("x",), ("y",), {"lift": up, "zero_y": dice.zero(wild)}, arrays), ((columns,),))
 
 
 def logits(dice: Dice, wild: bool) -> Case:
-    rows, columns = dice.whole(1, 9), dice.one((1, 15, 16, 32, 64, 67, 160))
+    rows, columns = dice.one(ROWS), dice.one((1, 15, 16, 32, 64, 67, 160))
     arrays, _ = _sums(dice, wild, (rows, columns), 1e6)
     return Case(Record("logits", ("x",), ("y",), {}, arrays), ((columns,),))
 
 
 def word(dice: Dice, wild: bool) -> Case:
-    words, hidden = dice.whole(1, 12), dice.whole(1, 40)
+    words, hidden = dice.whole(1, 12), dice.one(CHANNELS)
     weight = dice.whole(-128, 127, (words, hidden)).astype(np.int8)
     record = word_record(weight, dice.real(0.001, 0.01, (words,)), Scale(dice.real(0.01, 0.1), dice.zero(wild)))
     return Case(record, ((),), (0, words - 1))
 
 
 def conv(dice: Dice, wild: bool) -> Case:
-    channels, kernel_h, kernel_w = dice.one((1, 3, 8, 16, 17, 33)), dice.one((1, 1, 3, 5)), dice.one((1, 3))
+    channels, kernel_h, kernel_w = dice.one(CHANNELS), dice.one((1, 1, 3, 5)), dice.one((1, 3))
     deep = dice.whole(0, 1) == 1
-    shape = (channels, 1, kernel_h, kernel_w) if deep else (dice.whole(1, 6), channels, kernel_h, kernel_w)
+    shape = (channels, 1, kernel_h, kernel_w) if deep else (dice.one(ROWS), channels, kernel_h, kernel_w)
     arrays, up = _sums(dice, wild, shape)
     numbers = {
         "lift": up, "group": channels if deep else 1, "zero_x": dice.zero(wild), "zero_y": dice.zero(wild),
@@ -150,6 +152,7 @@ def conv(dice: Dice, wild: bool) -> Case:
 PAIRS = (
     ((5,), (5,)), ((5,), (1,)), ((1,), (6,)), ((4, 2, 3), (4, 2, 3)), ((4, 2, 3), (4, 1, 1)), ((4, 2, 3), (1, 2, 3)),
     ((4, 1, 1), (4, 3, 2)), ((1, 2, 2), (5, 2, 2)), ((2, 7), (1, 7)), ((2, 7), (2, 7)), ((3, 1, 2), (1, 1, 1)),
+    ((70,), (70,)), ((70, 2, 1), (70, 1, 1)), ((1, 1, 3), (67, 1, 3)), ((33, 2, 2), (33, 2, 2)), ((2, 50), (1, 50)),
 )  # fmt: skip
 
 
@@ -180,18 +183,18 @@ def mul(dice: Dice, wild: bool) -> Case:
 
 
 def mean(dice: Dice, wild: bool) -> Case:
-    channels, height, width = dice.whole(1, 20), dice.whole(1, 5), dice.whole(1, 5)
+    channels, height, width = dice.one(CHANNELS), dice.whole(1, 5), dice.whole(1, 5)
     n = height * width
     numbers = {"zero_x": dice.zero(wild), "zero_y": dice.zero(wild), **_one(dice, wild, 0.8 / n, 255 * n)}
     return Case(Record("mean", ("x",), ("y",), numbers), ((channels, height, width),))
 
 
 def most(dice: Dice, wild: bool) -> Case:
-    return Case(Record("most", ("x",), ("y",)), ((dice.whole(1, 20), dice.whole(1, 5), dice.whole(1, 5)),))
+    return Case(Record("most", ("x",), ("y",)), ((dice.one(CHANNELS), dice.whole(1, 5), dice.whole(1, 5)),))
 
 
 def pool(dice: Dice, wild: bool) -> Case:
-    side, channels = dice.whole(1, 4), dice.whole(1, 9)
+    side, channels = dice.whole(1, 4), dice.one(CHANNELS)
     one = _one(dice, wild, 0.9 / side**2, 255 * side**2)
     numbers = {"side": side, "zero_x": dice.zero(wild), "zero_y": dice.zero(wild), **one}
     return Case(
@@ -224,7 +227,7 @@ def _record(kind: str, inputs: str, outputs: str, parts: dict[str, Any]) -> Reco
 
 
 def grn(dice: Dice, wild: bool) -> Case:
-    channels, height, width = dice.one((1, 3, 8, 16, 19)), dice.whole(1, 4), dice.whole(1, 4)
+    channels, height, width = dice.one(CHANNELS), dice.whole(1, 4), dice.whole(1, 4)
     gamma, beta = dice.real(-1, 1, (channels,)), dice.real(-0.5, 0.5, (channels,))
     least = dice.real(0.5, 2) if wild else 1e-6
     given, made = (dice.scale()._replace(zero=dice.zero(wild)) for _ in range(2))
@@ -248,7 +251,7 @@ def layer_norm(dice: Dice, wild: bool) -> Case:
 
 
 def scan(dice: Dice, wild: bool) -> Case:
-    channels, states = dice.one((1, 4, 9)), dice.one((1, 4, 8, 15, 16, 17, 33))
+    channels, states = dice.one((1, 4, 9, 17, 35)), dice.one((1, 4, 8, 15, 16, 17, 33))
     scales = [dice.scale()._replace(zero=dice.zero(wild)) for _ in range(5)]
     scales[0] = Scale(dice.real(0.02, 0.08), scales[0].zero)
     rate = -dice.real(0.3, 8, (channels, states))
@@ -267,7 +270,7 @@ def scan(dice: Dice, wild: bool) -> Case:
 
 
 def scores(dice: Dice, wild: bool) -> Case:
-    channels = dice.one((1, 6, 16, 33))
+    channels = dice.one(CHANNELS)
     arrays, _ = _sums(dice, wild, (1, channels), 1e5)
     return Case(Record("scores", ("x",), ("y",), {}, arrays), ((channels, dice.whole(1, 4), dice.whole(1, 4)),))
 
@@ -275,11 +278,11 @@ def scores(dice: Dice, wild: bool) -> Case:
 def softmax(dice: Dice, wild: bool) -> Case:
     limits = (-(2**31), INT32) if wild else (-5 << 16, 5 << 16)
     record = Record("softmax", ("x",), ("y",), {}, {"powers": tables.powers()})
-    return Case(record, ((dice.one((1, 2, 16, 40)),),), limits)
+    return Case(record, ((dice.one((1, 2, 16, 40, 67)),),), limits)
 
 
 def attend(dice: Dice, wild: bool) -> Case:
-    channels, height, width = dice.one((1, 5, 16, 17)), dice.whole(1, 4), dice.whole(1, 4)
+    channels, height, width = dice.one(CHANNELS), dice.whole(1, 4), dice.whole(1, 4)
     n = height * width
     one = _one(dice, wild, 1 / (2**15 * n), 255 * 2**15 * n)
     numbers = {"zero_x": dice.zero(wild), "zero_y": dice.zero(wild), **one}
@@ -290,7 +293,7 @@ CURVES = {"sigmoid": tables.curve(tables.sigmoid), "tanh": tables.curve(np.tanh)
 
 
 def first(dice: Dice, wild: bool) -> Case:
-    hidden, columns = dice.whole(1, 9), dice.one((1, 6, 16, 33))
+    hidden, columns = dice.one((1, 2, 5, 9, 16, 19)), dice.one((1, 6, 16, 33, 70))
     arrays, _ = _sums(dice, wild, (2 * hidden, columns), 15000)
     one = _one(dice, wild, 0.3, INT32)
     record = Record("first", ("x",), ("h", "c"), {"c_m": one["m"], "c_s": one["s"]}, {**arrays, "tanh": CURVES["tanh"]})
@@ -298,7 +301,7 @@ def first(dice: Dice, wild: bool) -> Case:
 
 
 def lstm(dice: Dice, wild: bool) -> Case:
-    hidden, columns = dice.whole(1, 9), dice.one((1, 6, 16, 33))
+    hidden, columns = dice.one((1, 2, 5, 9, 16, 19)), dice.one((1, 6, 16, 33, 70))
     heard, _ = _sums(dice, wild, (4 * hidden, columns), 9000)
     kept, _ = _sums(dice, wild, (4 * hidden, hidden), 4000, "_h")
     write, bent = _one(dice, wild, 2.0**-17, INT32), _one(dice, wild, 0.4, INT32)

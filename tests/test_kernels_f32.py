@@ -541,7 +541,9 @@ KERNELS: dict[
     "uvlm_ssm_step_f32_poly": (False, SSM, STEP, ("delta", math.nan)),
     "uvlm_ssm_step_f32_poly_as": (True, SSM, STEP, ("delta", -1.0)),
     "uvlm_ssm_scan_f32": (False, SSM, SCAN, ("delta", -1.0)),
+    "uvlm_ssm_scan_f32_lut": (False, SSM, SCAN, ("delta", -1.0)),
     "uvlm_ssm_scan_f32_lut_as": (True, SSM, SCAN, ("delta", math.nan)),
+    "uvlm_ssm_scan_f32_poly": (False, SSM, SCAN, ("delta", math.nan)),
     "uvlm_ssm_scan_f32_poly_as": (True, SSM, SCAN, ("delta", -1.0)),
     "uvlm_layer_norm_f32": (False, NORM, {"x": 3, "y": 3}, ("epsilon", 0.0)),
     "uvlm_grn_f32": (False, MAP, {"x": 12, "y": 12, "scratch": 3}, None),
@@ -608,6 +610,8 @@ def test_c_refuses_with_a_status(name: str) -> None:
             for place in range(len(held)):  # the last one counts as well
                 kept, held[place] = held[place], number
                 assert call() == LIB.UVLM_RANGE, place
+                if "steps" in call.sizes:  # with no step there is no number to look at
+                    assert call(steps=0) == call(steps=-1) == LIB.UVLM_SIZE
                 held[place] = kept
     if call.formed:
         absent = [number for number, form in enumerate(FORMS) if form not in HERE]

@@ -123,7 +123,8 @@ def test_every_folder_of_the_package_is_in_the_wheel() -> None:
     """The list in pyproject.toml names each folder with Python files, and what is shipped from outside of it."""
     folders = {path.parent for path in (ROOT / "uvlm_mini").rglob("*.py")}
     modules = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
-    assert set(PROJECT["tool"]["setuptools"]["packages"]) == modules | {f"uvlm_mini.{name}" for name in ("_csrc", "_data", "_results")}
+    shipped = {f"uvlm_mini.{name}" for name in ("_csrc", "_data", "_results")}
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) == modules | shipped
 
 
 def test_readme_names_only_what_exists() -> None:

@@ -6,6 +6,8 @@
 
 #include "../status.h"
 #include "targets.h"
+#include "targets_f32.h"
+#include "targets_program.h"
 
 enum { MOST_BUFFERS = 32, MOST_TARGETS = 128, MOST_BYTES = 1 << 19, MOST_WORK = 1 << 20, FORMS = 4 };
 
@@ -106,9 +108,21 @@ void *fuzz_buffer(double count, size_t width, int use) {
     }
     b->before = malloc(b->bytes);
     b->result = malloc(b->bytes);
-    memcpy(b->before, b->data, b->bytes);
     total += b->bytes;
     return b->data;
+}
+
+void fuzz_floats(float *x, uint32_t keep, uint32_t set) {
+    for (int i = 0; i < buffer_count; i++) {
+        if (!x || buffers[i].data != (uint8_t *)(void *)x) continue;
+        for (size_t at = 0; at + 4 <= buffers[i].bytes; at += 4) {
+            uint32_t bits;
+            memcpy(&bits, buffers[i].data + at, 4);
+            bits = (bits & keep) | set;
+            memcpy(buffers[i].data + at, &bits, 4);
+        }
+        memcpy(buffers[i].before, buffers[i].data, buffers[i].bytes);
+    }
 }
 
 int32_t fuzz_few(int32_t x, int32_t most) {
@@ -123,17 +137,21 @@ void *fuzz_pointers(int32_t count) {
     b->bytes = 0;
     b->use = SCRATCH;
     b->block = b->data = malloc((size_t)count * sizeof(void *));
-    b->before = malloc(1);
-    b->result = malloc(1);
+    b->before = b->result = NULL;
     return b->block;
 }
 
-int fuzz_ready(double work) { return refused || (!too_large && work <= MOST_WORK); }
+int fuzz_fits(void) { return !too_large; }
+
+int fuzz_ready(double work) {
+    for (int i = 0; i < buffer_count; i++) if (buffers[i].bytes) memcpy(buffers[i].before, buffers[i].data, buffers[i].bytes);
+    return refused || (!too_large && work <= MOST_WORK);
+}
 
 int fuzz_next(int *form, int forms) {
     if (*form == (forms == NO_FORMS ? -1 : FORMS - 1)) return 0;
     ++*form;
-    for (int i = 0; i < buffer_count; i++) memcpy(buffers[i].data, buffers[i].before, buffers[i].bytes);
+    for (int i = 0; i < buffer_count; i++) if (buffers[i].bytes) memcpy(buffers[i].data, buffers[i].before, buffers[i].bytes);
     return 1;
 }
 
@@ -150,6 +168,7 @@ void fuzz_judge(int form, int forms, int status) {
     if (!absent && status != first_status) wrong("another status than the kernel's own choice", form, status);
     for (int i = 0; i < buffer_count; i++) {
         buffer *b = &buffers[i];
+        if (!b->bytes || b->use == FREE) continue;
         if ((status || b->use <= MAYBE) && memcmp(b->data, b->before, b->bytes)) {
             wrong(status ? "refused, and wrote" : "wrote where it may only read", form, status);
         }

@@ -2,14 +2,17 @@
  *
  *     TARGET(name without uvlm_, its struct, the struct's first int32 member, forms, memory, arguments)
  *
- * forms    NO_FORMS, or, where there is a twin name_as, SAME (every form gives the same bits) or LOOSE
+ * forms    NO_FORMS, or, where there is a twin name_as, SAME (every form gives the same bits) or LOOSE; FORMS_ONLY where
+ *          there is nothing but the twin
  * memory   FIELD(member, count)         an array that the struct points to; OPTIONAL: may be NULL
  *          IN, OUT, WORK(type, name, count)  an argument: only read, written, scratch
  *          NUMBER(name)                 an argument that is a number
+ *          POSITIVE, NEGATIVE(name)     an argument of floats that are mostly so, and finite
  *          LONG(amount)                 how many steps it takes, where that is not about the size of its buffers
  *          with N(member) for a size that must be from 1 to UVLM_MOST, and V(member) for one that need not
  * arguments  of the call, &r for the struct
  */
+#include "../kernels_f32.h"
 #include "../kernels_s8.h"
 
 #define ROWS FIELD(bias, N(rows)) FIELD(m, N(rows)) FIELD(s, N(rows))
@@ -17,7 +20,7 @@
 TARGET(gemm_s8, uvlm_gemm, rows, SAME, GEMM OUT(int8_t, y, N(rows)), &r, x, y)
 TARGET(logits_s8, uvlm_gemm, rows, SAME, GEMM OUT(int32_t, y, N(rows)), &r, x, y)
 
-TARGET(look_up_s8, uvlm_look_up, count, NO_FORMS,
+TARGET(look_up_s8, uvlm_look_up, count, SAME,
        FIELD(table, 256) IN(int8_t, x, V(count)) OUT(int8_t, y, V(count)), &r, x, y)
 TARGET(word_s8, uvlm_word, words, NO_FORMS,
        FIELD(weight, V(words) * N(hidden)) FIELD(factor, V(words)) OUT(int8_t, y, N(hidden)) NUMBER(number), &r, number, y)
@@ -40,11 +43,11 @@ TARGET(conv_s8, uvlm_conv, height, SAME,
     const int8_t *other = r.constant ? NULL : fuzz_buffer(REACH(other), 1, READ);                   \
     OUT(int8_t, y, N(positions) * N(channels))
 TARGET(add_s8, uvlm_add, positions, SAME, TWO, &r, x, other, y)
-TARGET(mul_s8, uvlm_mul, positions, NO_FORMS, TWO, &r, x, other, y)
+TARGET(mul_s8, uvlm_mul, positions, SAME, TWO, &r, x, other, y)
 
 #define CHANNELS IN(int8_t, x, N(positions) * N(channels)) OUT(int8_t, y, N(channels))
-TARGET(mean_s8, uvlm_mean, positions, NO_FORMS, CHANNELS, &r, x, y)
-TARGET(most_s8, uvlm_mean, positions, NO_FORMS, CHANNELS, &r, x, y)
+TARGET(mean_s8, uvlm_mean, positions, SAME, CHANNELS, &r, x, y)
+TARGET(most_s8, uvlm_mean, positions, SAME, CHANNELS, &r, x, y)
 
 #define MAP (N(height) * N(width) * N(channels))
 #define SQUARE (r.side < 1 ? 1 : V(side) * V(side))
@@ -59,16 +62,27 @@ TARGET(enlarge_s8, uvlm_pool, height, NO_FORMS, IN(int8_t, x, MAP) OUT(int8_t, y
 TARGET(grn_s8, uvlm_grn, positions, NO_FORMS,
        FIELD(gamma, N(channels)) FIELD(beta, N(channels)) FIELD(roots, 96) IN(int8_t, x, N(positions) * N(channels))
        OUT(int8_t, y, N(positions) * N(channels)) WORK(int32_t, scratch, N(channels)), &r, x, y, scratch)
-TARGET(layer_norm_s8, uvlm_layer_norm, hidden, NO_FORMS,
+TARGET(layer_norm_s8, uvlm_layer_norm, hidden, SAME,
        FIELD(gamma, N(hidden)) FIELD(beta, N(hidden)) FIELD(roots, 96) IN(int8_t, x, N(hidden)) OUT(int8_t, y, N(hidden)),
        &r, x, y)
+
+/* All forms agree on tables as Python makes them: no minus before the decay, powers that fall. Others harm nobody. */
+static int as_made(int16_t *mantissa, int16_t *A, double count, int32_t *powers) {
+    if (fuzz_byte() & 1 || !mantissa || !A || !powers) return LOOSE;
+    for (int i = 0; i < 256; i++) mantissa[i] &= 0x7FFF;
+    for (double i = 0; i < count && fuzz_fits(); i++) A[(size_t)i] &= 0x7FFF;
+    for (int i = 0; i < 257; i++) powers[i] = (1 << 30) - (i << 21);
+    return SAME;
+}
 
 TARGET(scan_s16, uvlm_scan, channels, SAME,
        FIELD(mantissa, 256) FIELD(shift, 256) FIELD(A, N(channels) * N(states)) FIELD(A_shift, N(channels))
        FIELD(powers, 257) FIELD(write_m, N(channels)) FIELD(write_s, N(channels)) FIELD(read_m, N(channels))
        FIELD(read_s, N(channels)) FIELD(D, N(channels)) IN(int8_t, dt, N(channels)) IN(int8_t, u, N(channels))
        IN(int8_t, b, N(states)) IN(int8_t, c, N(states)) OUT(int16_t, h, N(channels) * N(states))
-       OUT(int8_t, y, N(channels)), &r, dt, u, b, c, h, y)
+       OUT(int8_t, y, N(channels))
+       kind = as_made((int16_t *)(uintptr_t)r.mantissa, (int16_t *)(uintptr_t)r.A, N(channels) * N(states),
+                      (int32_t *)(uintptr_t)r.powers), &r, dt, u, b, c, h, y)
 
 TARGET(scores_s8, uvlm_scores, positions, NO_FORMS,
        FIELD(weight, N(channels)) FIELD(bias, 1) FIELD(m, 1) FIELD(s, 1) IN(int8_t, x, N(positions) * N(channels))
@@ -76,7 +90,7 @@ TARGET(scores_s8, uvlm_scores, positions, NO_FORMS,
 TARGET(softmax_s32, uvlm_softmax, positions, NO_FORMS,
        FIELD(powers, 257) IN(int32_t, x, N(positions)) OUT(int16_t, y, N(positions)) WORK(int32_t, scratch, N(positions)),
        &r, x, y, scratch)
-TARGET(attend_s8, uvlm_attend, positions, NO_FORMS,
+TARGET(attend_s8, uvlm_attend, positions, SAME,
        IN(int16_t, share, N(positions)) IN(int8_t, x, N(positions) * N(channels)) OUT(int8_t, y, N(channels)),
        &r, share, x, y)
 
@@ -101,3 +115,42 @@ TARGET(split_s8, uvlm_parts, positions, NO_FORMS,
        int32_t parts = fuzz_few(r.parts, 4); int8_t **y = fuzz_pointers(parts);
        for (int32_t p = 0; p < parts; p++) y[p] = fuzz_buffer(fuzz_size(r.sizes[p]) * N(positions), 1, WRITTEN);
        IN(int8_t, x, SUM), &r, x, y)
+
+/* Float kernels. Without a struct of its own a kernel has one here, for the count. */
+typedef struct {
+    int32_t count;
+} counted;
+#define COUNTED IN(float, x, V(count)) OUT(float, y, V(count))
+TARGET(exp_f32_lut, counted, count, LOOSE, COUNTED NEGATIVE(x), x, y, r.count)
+TARGET(exp_f32_poly, counted, count, LOOSE, COUNTED NEGATIVE(x), x, y, r.count)
+TARGET(sigmoid_f32_lut, counted, count, NO_FORMS, COUNTED, x, y, r.count)
+TARGET(softplus_f32_lut, counted, count, NO_FORMS, COUNTED, x, y, r.count)
+
+/* A with any numbers: what the steps say is not looked at again must do no harm. */
+#define RATES FIELD(A, N(channels) * N(states)) FIELD(D, N(channels))
+#define INPUTS(steps)                                                                                           \
+    IN(float, delta, (steps) * N(channels)) POSITIVE(delta) IN(float, u, (steps) * N(channels))                 \
+    IN(float, b, (steps) * N(states)) IN(float, c, (steps) * N(states)) OUT(float, h, N(channels) * N(states))  \
+    OUT(float, y, (steps) * N(channels))
+TARGET(ssm_check_f32, uvlm_float_ssm, channels, NO_FORMS, RATES, &r)
+TARGET(ssm_step_f32, uvlm_float_ssm, channels, NO_FORMS, RATES INPUTS(1), &r, delta, u, b, c, h, y)
+TARGET(ssm_step_f32_lut, uvlm_float_ssm, channels, LOOSE, RATES INPUTS(1), &r, delta, u, b, c, h, y)
+TARGET(ssm_step_f32_poly, uvlm_float_ssm, channels, LOOSE, RATES INPUTS(1), &r, delta, u, b, c, h, y)
+#define SEQUENCE RATES NUMBER(steps) INPUTS(fuzz_size(steps)) LONG(N(channels) * N(states) * steps)
+TARGET(ssm_scan_f32, uvlm_float_ssm, channels, NO_FORMS, SEQUENCE, &r, steps, delta, u, b, c, h, y)
+TARGET(ssm_scan_f32_lut, uvlm_float_ssm, channels, LOOSE, SEQUENCE, &r, steps, delta, u, b, c, h, y)
+TARGET(ssm_scan_f32_poly, uvlm_float_ssm, channels, LOOSE, SEQUENCE, &r, steps, delta, u, b, c, h, y)
+
+TARGET(layer_norm_f32, uvlm_float_layer_norm, hidden, NO_FORMS,
+       FIELD(gamma, N(hidden)) FIELD(beta, N(hidden)) IN(float, x, N(hidden)) OUT(float, y, N(hidden)), &r, x, y)
+TARGET(grn_f32, uvlm_float_grn, positions, NO_FORMS,
+       FIELD(gamma, N(channels)) FIELD(beta, N(channels)) IN(float, x, N(positions) * N(channels))
+       OUT(float, y, N(positions) * N(channels)) WORK(double, scratch, N(channels)), &r, x, y, scratch)
+TARGET(lstm_step_f32, uvlm_float_lstm, hidden, NO_FORMS,
+       FIELD(weight, GATES(N(columns))) FIELD(bias, GATES(1)) FIELD(weight_h, GATES(N(hidden))) FIELD(bias_h, GATES(1))
+       IN(float, x, N(columns)) OUT(float, h, N(hidden)) OUT(float, c, N(hidden)) WORK(float, scratch, GATES(1)),
+       &r, x, h, c, scratch)
+TARGET(bahdanau_f32, uvlm_float_attention, positions, NO_FORMS,
+       FIELD(weight, N(wide) * N(asking)) FIELD(score, N(wide)) IN(float, x, N(positions) * N(channels))
+       IN(float, keys, N(positions) * N(wide)) IN(float, query, N(asking)) OUT(float, y, N(channels))
+       OUT(float, share, N(positions)) WORK(float, scratch, N(wide)), &r, x, keys, query, y, share, scratch)

@@ -5,9 +5,11 @@ QEMU's machine mps3-an547 is a Cortex-M55 with Helium. It is no STM32N657, and i
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ..paths import csrc
@@ -16,53 +18,62 @@ COMPILER, EMULATOR = "arm-none-eabi-gcc", "qemu-system-arm"
 SOURCES = csrc()
 PORT = SOURCES / "ports" / "m55"
 CPUS = {True: "cortex-m55", False: "cortex-m55+nomve"}  # with Helium, and without
-FLAGS = ["-std=c99", "-ffp-contract=off", "-O3", "-mthumb", "-mfloat-abi=hard", "-ffunction-sections", "-fdata-sections"]
+FLAGS = ["-std=c99", "-ffp-contract=off", "-O3", "-mthumb", "-mfloat-abi=hard", "-ffunction-sections"]
 LINK = ["-nostartfiles", "-Wl,--gc-sections", "-Wl,-T", str(PORT / "m55.ld")]
 SHIFT = 8  # an instruction lasts 2^8 ns of the emulated clock: then the counter of counter.h counts them exactly
 
 
 def missing() -> str:
     """What is not installed of compiler, C library and emulator, in one sentence; nothing if all are."""
-    packages = {COMPILER: "gcc-arm-none-eabi", EMULATOR: "qemu-system-arm"}
-    lacking = [package for program, package in packages.items() if shutil.which(program) is None]
-    if not lacking or "gcc-arm-none-eabi" not in lacking:
-        cpp = shutil.which(COMPILER)
-        found = cpp and subprocess.run(
-            [cpp, "-E", "-x", "c", "-"], input=b"#include <stdio.h>\n", capture_output=True
-        ).returncode
-        if found:
-            lacking.append("libnewlib-arm-none-eabi")
+    lacking = []
+    if shutil.which(COMPILER) is None:
+        lacking.append("gcc-arm-none-eabi")
     if not lacking:
-        return ""
-    return f"The emulated Cortex-M55 needs {' and '.join(lacking)}; install with apt (see apt.txt)."
+        command = [COMPILER, "-E", "-x", "c", "-"]
+        if subprocess.run(command, input=b"#include <stdio.h>\n", capture_output=True).returncode:
+            lacking.append("libnewlib-arm-none-eabi")
+    if shutil.which(EMULATOR) is None:
+        lacking.append("qemu-system-arm")
+    return f"The emulated Cortex-M55 needs {' and '.join(lacking)}: apt-get install them." if lacking else ""
 
 
-def compiler_version() -> str:
-    """The first line of what the compiler says of itself."""
-    done = subprocess.run([COMPILER, "--version"], capture_output=True, text=True, check=True)
+def version(program: str) -> str:
+    """The first line of what the compiler or the emulator says of itself."""
+    done = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
     return done.stdout.splitlines()[0]
 
 
-def emulator_version() -> str:
-    """The first line of what QEMU says of itself."""
-    done = subprocess.run([EMULATOR, "--version"], capture_output=True, text=True, check=True)
-    return done.stdout.splitlines()[0]
-
-
-def kernels() -> list[Path]:
-    """All C files of the library."""
-    return sorted(SOURCES.glob("*.c"))
-
-
-def build(sources: Sequence[Path], out: Path, helium: bool = True, flags: Sequence[str] = ()) -> Path:
-    """Compile and link a program with all kernels and the start-up code.
+def compile_kernels(folder: Path, helium: bool = True, flags: Sequence[str] = ()) -> list[Path]:
+    """Compile all kernels and the start-up code, which programs are then linked with.
 
     Parameters
     ----------
-    sources : the program's own files, with a main().
-    out : the ELF file to write.
+    folder : where the object files go; it has to exist.
     helium : whether Helium is there. Without it the compiler knows of a Cortex-M55 that lacks it.
     flags : further ones for the compiler.
+
+    Raises
+    ------
+    RuntimeError : a file does not compile; with what the compiler said.
+    """
+
+    def one(source: Path) -> Path:
+        made = folder / f"{source.stem}.o"
+        _call(source.name, ["-c", *flags, str(source), "-o", str(made)], helium)
+        return made
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(one, [*sorted(SOURCES.glob("*.c")), *sorted(PORT.glob("*.c"))]))
+
+
+def build(source: Path, out: Path, objects: Sequence[Path], helium: bool = True, flags: Sequence[str] = ()) -> Path:
+    """Compile a program and link it with the kernels.
+
+    Parameters
+    ----------
+    source : a C file with a main().
+    out : the ELF file to write.
+    objects : from `compile_kernels`, with the same `helium`.
 
     Returns
     -------
@@ -72,12 +83,15 @@ def build(sources: Sequence[Path], out: Path, helium: bool = True, flags: Sequen
     ------
     RuntimeError : it does not compile, or does not fit the memory map; with what the compiler said.
     """
-    files = [*sources, *kernels(), *sorted(PORT.glob("*.c"))]
-    command = [COMPILER, f"-mcpu={CPUS[helium]}", *FLAGS, f"-I{SOURCES}", f"-I{PORT}", *flags, *map(str, files)]
-    done = subprocess.run([*command, *LINK, "-o", str(out), "-lm"], capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{COMPILER} refused {', '.join(path.name for path in sources)}:\n{done.stderr}")
+    _call(source.name, [*flags, str(source), *map(str, objects), *LINK, "-o", str(out), "-lm"], helium)
     return out
+
+
+def _call(name: str, arguments: list[str], helium: bool) -> None:
+    command = [COMPILER, f"-mcpu={CPUS[helium]}", *FLAGS, f"-I{SOURCES}", f"-I{PORT}", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{COMPILER} refused {name}:\n{done.stderr}")
 
 
 def run(program: Path, arguments: Sequence[str] = (), seconds: float = 60, count: bool = False) -> tuple[int, str]:

@@ -159,7 +159,8 @@ def _surroundings(sanitize: bool) -> str:
 
 def _run(plan: Plan, what: str, arguments: list[str]) -> None:
     command = [*plan.compiler.command, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    clean = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}  # the sanitizers are not for it
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=clean)
     if done.returncode:
         error = RuntimeError(
             f"The C compiler ({plan.compiler.name}) failed at {what}, where it should say nothing: "
@@ -195,7 +196,8 @@ def compile_to(plan: Plan, path: Path) -> None:
         jobs = [(file.name, [*plan.flags, str(file)]) for file in sorted(csrc().glob("*.c"))]
         if plan.include:
             # No -std=c99 and no warnings: the wrapper and Python's headers have rules of their own.
-            more = ["-O2", "-w", f"-I{plan.include}", f"-I{csrc()}", *[f for f in plan.flags if f.startswith("-f")]]
+            more = [flag for flag in plan.flags if flag in ("-fPIC", "-fvisibility=hidden")]
+            more += ["-O2", "-w", f"-I{plan.include}", f"-I{csrc()}"]
             jobs.insert(0, (f"{MODULE}.c", [*more, str(_wrapper(folder))]))
         objects = [folder / f"{what}.o" for what, _ in jobs]
 
@@ -235,10 +237,12 @@ def _candidates(plan: Plan | None, surroundings: str) -> Iterator[tuple[Path, st
 @functools.cache
 def loaded() -> Library:
     """The library with what is known of it, compiled if needed. See `library`."""
-    if importlib.util.find_spec("cffi") is None:
+    try:
+        import cffi  # noqa: F401
+    except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             "cffi is not installed, and the C kernels are called through it; install uvlm_mini[kernels].", name="cffi"
-        )
+        ) from error
     sanitize, plan, none = sanitized(), None, None
     surroundings = _surroundings(sanitize)
     try:

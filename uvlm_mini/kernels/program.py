@@ -61,6 +61,7 @@ class CProgram:
     ----------
     values : every value by name.
     arena : (n,) int8, n a multiple of 16.
+    kernels : those of the records, in their order; a `view` has none.
     program : the C struct, `uvlm_program *`.
 
     Raises
@@ -84,12 +85,13 @@ class CProgram:
         types = {
             name: kind
             for record in program.records
+            if record.kind != "view"
             for name, kind in zip(record.inputs, input_types(record, len(record.inputs)), strict=True)
         }
         for name in program.inputs:
             self._add(name, tuple(shapes[name]), types.get(name, INT8), -1)
             self.values[name].block.kept |= name in kept
-        self._kernels: list[Kernel] = []
+        self.kernels: list[Kernel] = []
         rows: list[tuple[str, list[Block]]] = []
         for i, record in enumerate(program.records):
             if record.kind == "view":
@@ -99,7 +101,7 @@ class CProgram:
         size = place(self.blocks, share)
         self.arena = aligned(size)
         self._records = ffi.new("uvlm_record[]", len(rows))
-        for row, kernel, (kind, blocks) in zip(self._records, self._kernels, rows, strict=True):
+        for row, kernel, (kind, blocks) in zip(self._records, self.kernels, rows, strict=True):
             row.kind = getattr(library()[1], f"UVLM_{NAMES.get(kind, kind.upper())}")
             row.numbers = kernel.struct
             row.at = [block.at for block in blocks] + [0] * (6 - len(blocks))
@@ -193,7 +195,7 @@ class CProgram:
         for name, value, kind in zip(record.inputs, given, kernel.input_types, strict=True):
             if value.kind != kind:
                 raise TypeError(f"{record.kind} reads {name} as {kind}, but it is {value.kind}; mend the program.")
-        self._kernels.append(kernel)
+        self.kernels.append(kernel)
         over = {place: record.inputs[which] for which, place in CHANGED.get(record.kind, ())}
         for name in over.values():
             block = self.values[name].block

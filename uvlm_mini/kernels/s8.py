@@ -154,7 +154,7 @@ class Kernel:
             raise TypeError(f"Input {i} of {self.kind} is {x.dtype}, but must be {kind}; convert it.")
         if x.shape != shape:
             raise ValueError(f"Input {i} of {self.kind} has the shape {x.shape}, but must have {shape}; see `layout`.")
-        if not x.flags.c_contiguous:
+        if not x.flags.c_contiguous or not x.flags.aligned:
             raise ValueError(f"Input {i} of {self.kind} is not contiguous; give np.ascontiguousarray of it.")
         if changed and not x.flags.writeable:
             raise ValueError(f"Input {i} of {self.kind} is changed by it and cannot be written to; give a copy.")
