@@ -54,8 +54,8 @@ static int32x4_t outside(const int8_t *w, int32_t pitch, int32_t n, const int8_t
     return sum;
 }
 
-/* Four outputs of a dense convolution: a row of the window lies in one piece in the map, as it does in the weights. */
-static int32x4_t four_outputs(const uvlm_conv *r, const int8_t *x, int32_t top, int32_t left, const int8_t *w,
+/* Four outputs of a dense convolution at the edge of the map, where a part of the window lies outside. */
+static int32x4_t four_at_edge(const uvlm_conv *r, const int8_t *x, int32_t top, int32_t left, const int8_t *w,
                               const int8_t *fill) {
     int32_t depth = r->channels, row = r->kernel_w * depth, pitch = r->kernel_h * row;
     int32_t from = left < 0 ? -left : 0, to = r->width - left; /* what of a row is inside */
@@ -75,15 +75,36 @@ static int32x4_t four_outputs(const uvlm_conv *r, const int8_t *x, int32_t top, 
     return sum;
 }
 
-/* One place of the map of outputs, at least four of them; the last four may be some that were done before. */
+/* Whether the whole window lies inside. */
+static int inside(const uvlm_conv *r, int32_t top, int32_t left) {
+    return top >= 0 && left >= 0 && top + r->kernel_h <= r->height && left + r->kernel_w <= r->width;
+}
+
+/* One place of the map of outputs, four of them at a time. A row of the window lies in one piece in the map, as it does
+ * in the weights; for a pointwise convolution that is all there is. The last four may be some that were done before. */
 static void dense_mve(const uvlm_conv *r, const int8_t *x, int32_t top, int32_t left, const int8_t *fill, int8_t *y) {
-    int32_t outputs = r->outputs, size = r->kernel_h * r->kernel_w * r->channels;
-    for (int32_t o = 0; o < outputs; o += 4) {
-        if (o + 4 > outputs) o = outputs - 4;
-        int32x4_t sum = four_outputs(r, x, top, left, r->weight + (size_t)o * (size_t)size, fill);
-        sum = vshlq_r_s32(vaddq_s32(sum, vldrwq_s32(r->bias + o)), r->lift);
-        sum = uvlm_requantise_mve(sum, vldrwq_s32(r->m + o), vldrbq_s32(r->s + o));
-        vstrbq_s32(y + o, uvlm_narrow_mve(sum, r->zero_y));
+    const int32_t outputs = r->outputs, kernel_h = r->kernel_h, row = r->kernel_w * r->channels, size = kernel_h * row;
+    const int32_t line = r->width * r->channels, lift = r->lift, zero_y = r->zero_y, whole = inside(r, top, left);
+    const int8_t *corner = whole ? x + ((size_t)top * (size_t)r->width + (size_t)left) * (size_t)r->channels : x;
+    const int8_t *w = r->weight, *s = r->s;
+    const int32_t *bias = r->bias, *m = r->m;
+    for (int32_t left_over = outputs; left_over > 0; left_over -= 4) {
+        if (left_over < 4) {
+            int32_t back = 4 - left_over;
+            w -= back * size, s -= back, bias -= back, m -= back, y -= back;
+        }
+        int32x4_t sum = vldrwq_s32(bias);
+        if (whole) {
+            const int8_t *at = corner, *of = w;
+            for (int32_t dy = kernel_h; dy > 0; dy--, at += line, of += row) {
+                sum = vaddq_s32(sum, uvlm_dot4_asm(of, size, at, row));
+            }
+        } else {
+            sum = vaddq_s32(sum, four_at_edge(r, x, top, left, w, fill));
+        }
+        sum = uvlm_requantise_mve(vshlq_r_s32(sum, lift), vldrwq_s32(m), vldrbq_s32(s));
+        vstrbq_s32(y, uvlm_narrow_mve(sum, zero_y));
+        w += 4 * size, s += 4, bias += 4, m += 4, y += 4;
     }
 }
 
@@ -91,34 +112,44 @@ static void dense_mve(const uvlm_conv *r, const int8_t *x, int32_t top, int32_t 
  * VMULLT the odd: so even and odd channels stay apart until VQMOVNB and VQMOVNT put them together again. */
 static void depthwise_mve(const uvlm_conv *r, const int8_t *x, int32_t top, int32_t left, const int8_t *fill,
                           int8_t *y) {
-    int32_t channels = r->channels, height = r->height, width = r->width;
-    int32_t kernel_h = r->kernel_h, kernel_w = r->kernel_w;
-    int32_t inside = top >= 0 && left >= 0 && top + kernel_h <= height && left + kernel_w <= width, c = 0;
+    const int32_t channels = r->channels, height = r->height, width = r->width, zero_y = r->zero_y, lift = r->lift;
+    const int32_t kernel_h = r->kernel_h, kernel_w = r->kernel_w, whole = inside(r, top, left);
+    const int32_t line = (width - kernel_w) * channels; /* from behind one row of the window to the next */
+    int32_t c = 0;
     for (; c + 8 <= channels; c += 8) {
         int32x4x2_t bias = vld2q_s32(r->bias + c), m = vld2q_s32(r->m + c);
         int32x4_t even = bias.val[0], odd = bias.val[1];
         const int8_t *w = r->weight + c;
-        for (int32_t dy = 0; dy < kernel_h; dy++) {
-            int32_t i = top + dy;
-            size_t at = ((size_t)i * (size_t)width + (size_t)left) * (size_t)channels + (size_t)c; /* or outside */
-            for (int32_t dx = 0; dx < kernel_w; dx++, w += channels, at += (size_t)channels) {
-                int32_t j = left + dx;
-                int16x8_t a = vldrbq_s16(inside || (i >= 0 && i < height && j >= 0 && j < width) ? x + at : fill);
-                int16x8_t b = vldrbq_s16(w);
-                even = vaddq_s32(even, vmullbq_int_s16(a, b));
-                odd = vaddq_s32(odd, vmulltq_int_s16(a, b));
+        if (whole) {
+            const int8_t *at = x + ((size_t)top * (size_t)width + (size_t)left) * (size_t)channels + c;
+            for (int32_t dy = kernel_h; dy > 0; dy--, at += line) {
+                for (int32_t dx = kernel_w; dx > 0; dx--, w += channels, at += channels) {
+                    int16x8_t a = vldrbq_s16(at), b = vldrbq_s16(w);
+                    even = vaddq_s32(even, vmullbq_int_s16(a, b));
+                    odd = vaddq_s32(odd, vmulltq_int_s16(a, b));
+                }
+            }
+        } else {
+            for (int32_t i = top; i < top + kernel_h; i++) {
+                for (int32_t j = left; j < left + kernel_w; j++, w += channels) {
+                    size_t at = ((size_t)i * (size_t)width + (size_t)j) * (size_t)channels + (size_t)c;
+                    int in = i >= 0 && i < height && j >= 0 && j < width;
+                    int16x8_t a = vldrbq_s16(in ? x + at : fill), b = vldrbq_s16(w);
+                    even = vaddq_s32(even, vmullbq_int_s16(a, b));
+                    odd = vaddq_s32(odd, vmulltq_int_s16(a, b));
+                }
             }
         }
         int16x8_t s = vldrbq_s16(r->s + c);
-        even = uvlm_requantise_mve(vshlq_r_s32(even, r->lift), m.val[0], vmovlbq_s16(s));
-        odd = uvlm_requantise_mve(vshlq_r_s32(odd, r->lift), m.val[1], vmovltq_s16(s));
-        int16x8_t both = vqmovnbq_s32(vdupq_n_s16(0), vqaddq_n_s32(even, r->zero_y));
-        both = vqmovntq_s32(both, vqaddq_n_s32(odd, r->zero_y));
+        even = uvlm_requantise_mve(vshlq_r_s32(even, lift), m.val[0], vmovlbq_s16(s));
+        odd = uvlm_requantise_mve(vshlq_r_s32(odd, lift), m.val[1], vmovltq_s16(s));
+        int16x8_t both = vqmovnbq_s32(vdupq_n_s16(0), vqaddq_n_s32(even, zero_y));
+        both = vqmovntq_s32(both, vqaddq_n_s32(odd, zero_y));
         vstrbq_s16(y + c, vreinterpretq_s16_s8(vqmovnbq_s16(vdupq_n_s8(0), both)));
     }
     for (; c < channels; c++) {
-        int32_t sum = uvlm_lift(uvlm_sum(window(r, x, top, left, c, uvlm_dots_plain), r->bias[c]), r->lift);
-        y[c] = uvlm_narrow(uvlm_requantise(sum, r->m[c], r->s[c]), r->zero_y);
+        int32_t sum = uvlm_lift(uvlm_sum(window(r, x, top, left, c, uvlm_dots_plain), r->bias[c]), lift);
+        y[c] = uvlm_narrow(uvlm_requantise(sum, r->m[c], r->s[c]), zero_y);
     }
 }
 

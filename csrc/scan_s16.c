@@ -175,28 +175,48 @@ UVLM_FOR_AVX512 static void channels_avx512(const uvlm_scan *r, const int8_t *dt
 #endif
 
 #ifdef UVLM_HELIUM
-/* Four at a time. The shifts of a channel are one number each, made before the loop. */
-static int32_t states_mve(const channel *r, int32_t count, const int16_t *A, const int8_t *b, const int8_t *c,
+/* Four states at a time. The shifts of a channel are one number each, made before the loop. An argument of 2^-t above
+ * 31 counts as 31 and something: that gives at most 1 in Q30, and 0 in Q15. */
+static int32_t states_mve(const channel *r, int32_t count, const int16_t *A, const int16_t *b, const int16_t *c,
                           int16_t *h) {
-    uvlm_scale_mve by = uvlm_scale_of(r->m, r->s);
-    int32_t t_right = uvlm_scale_of(0, r->t_shift).right, n = 0, read = 0;
-    for (; n + 4 <= count; n += 4) {
-        int32x4_t t = vrshlq_n_s32(vmulq_n_s32(vldrhq_s32(A + n), r->mantissa), t_right);
-        int32x4_t whole = vmaxq_s32(vminq_s32(vshrq_n_s32(t, 16), vdupq_n_s32(32)), vdupq_n_s32(0));
-        uint32x4_t i = vandq_u32(vreinterpretq_u32_s32(vshrq_n_s32(t, 8)), vdupq_n_u32(255));
-        int32x4_t rest = vandq_s32(t, vdupq_n_s32(255)), low = vldrwq_gather_shifted_offset_s32(r->powers, i);
-        int32x4_t fall = vsubq_s32(low, vldrwq_gather_shifted_offset_s32(r->powers + 1, i));
-        int32x4_t y = vsubq_s32(low, vshrq_n_s32(vaddq_n_s32(vmulq_s32(fall, rest), 128), 8));
-        y = vrshlq_s32(y, vnegq_s32(whole)); /* from 31 on this is 0 or 1, and 0 after the next line */
-        int32x4_t decay = vmaxq_s32(vminq_s32(vrshrq_n_s32(y, 15), vdupq_n_s32(32767)), vdupq_n_s32(0));
-        int32x4_t at = vsubq_n_s32(vldrbq_s32(b + n), r->zero_b);
-        int32x4_t write = uvlm_rescale_mve(vmulq_n_s32(at, r->given), by);
-        int32x4_t next = vqaddq_s32(vrshrq_n_s32(vmulq_s32(decay, vldrhq_s32(h + n)), 15), write);
-        next = vmaxq_s32(vminq_s32(next, vdupq_n_s32(32767)), vdupq_n_s32(-32768));
-        vstrhq_s32(h + n, next);
-        read = vmladavaq_s32(read, next, vsubq_n_s32(vldrbq_s32(c + n), r->zero_c));
+    const int32x4_t low_byte = vdupq_n_s32(255), far = vdupq_n_s32((32 << 16) - 1);
+    const int32x4_t most = vdupq_n_s32(32767), least = vdupq_n_s32(-32768);
+    const uvlm_scale_mve by = uvlm_scale_of(r->m, r->s);
+    const int32_t mantissa = r->mantissa, given = r->given, t_right = uvlm_scale_of(0, r->t_shift).right;
+    const int32_t *powers = r->powers, *next_power = powers + 1;
+    int32_t read = 0;
+    for (int32_t k = count >> 2; k > 0; k--, A += 4, b += 4, c += 4, h += 4) {
+        int32x4_t t = vminq_s32(vrshlq_n_s32(vmulq_n_s32(vldrhq_s32(A), mantissa), t_right), far);
+        uint32x4_t i = vreinterpretq_u32_s32(vandq_s32(vshrq_n_s32(t, 8), low_byte));
+        int32x4_t low = vldrwq_gather_shifted_offset_s32(powers, i);
+        int32x4_t fall = vsubq_s32(low, vldrwq_gather_shifted_offset_s32(next_power, i));
+        int32x4_t y = vsubq_s32(low, vrshrq_n_s32(vmulq_s32(fall, vandq_s32(t, low_byte)), 8));
+        int32x4_t decay = vminq_s32(vrshrq_n_s32(vrshlq_s32(y, vnegq_s32(vshrq_n_s32(t, 16))), 15), most);
+        int32x4_t write = uvlm_rescale_mve(vmulq_n_s32(vldrhq_s32(b), given), by);
+        int32x4_t next = vqaddq_s32(vrshrq_n_s32(vmulq_s32(decay, vldrhq_s32(h)), 15), write);
+        next = vmaxq_s32(vminq_s32(next, most), least);
+        vstrhq_s32(h, next);
+        read = vmladavaq_s32(read, next, vldrhq_s32(c));
     }
-    return n < count ? read + states_plain(r, count - n, A + n, b + n, c + n, h + n) : read;
+    return read;
+}
+
+/* All channels; the last states of each, if their number is not one of fours, go the plain way. */
+static void channels_mve(const uvlm_scan *r, const int8_t *dt, const int8_t *u, const int8_t *b, const int8_t *c,
+                         int16_t *h, int8_t *y) {
+    int16_t of_all_b[256], of_all_c[256]; /* less their zero points */
+    int32_t states = r->states, fours = states & ~3;
+    for (int32_t n = 0; n < fours; n += 4) {
+        vstrhq_s32(of_all_b + n, vsubq_n_s32(vldrbq_s32(b + n), r->zero_b));
+        vstrhq_s32(of_all_c + n, vsubq_n_s32(vldrbq_s32(c + n), r->zero_c));
+    }
+    const int16_t *A = r->A;
+    for (int32_t i = 0; i < r->channels; i++, A += states, h += states) {
+        channel one = channel_of(r, i, dt[i], u[i]);
+        int32_t read = states_mve(&one, fours, A, of_all_b, of_all_c, h);
+        if (fours < states) read += states_plain(&one, states - fours, A + fours, b + fours, c + fours, h + fours);
+        y[i] = output(r, i, read, u[i] - r->zero_u);
+    }
 }
 #endif
 
@@ -229,7 +249,7 @@ int uvlm_scan_s16_as(int form, const uvlm_scan *r, const int8_t *dt, const int8_
 #endif
 #ifdef UVLM_HELIUM
     case UVLM_MVE:
-        channels_of(states_mve, r, dt, u, b, c, h, y);
+        channels_mve(r, dt, u, b, c, h, y);
         return UVLM_OK;
 #endif
     default:

@@ -111,7 +111,7 @@ static int add(int form, int wild) {
     r.x_position = any() % 4 ? r.channels : 0, r.x_channel = any() % 4 != 0;
     r.other_position = any() % 2 ? r.channels : 0, r.other_channel = any() % 4 != 0;
     r.zero_x = from_to(-128, 127), r.zero_other = from_to(-128, 127), r.zero_y = from_to(-128, 127);
-    r.factor_x = word() >> 10, r.factor_other = word() >> 10; /* the sum, and what it is rounded by, fit */
+    r.factor_x = word() >> (wild ? 0 : 10), r.factor_other = word() >> (wild ? 0 : 10);
     r.s = from_to(wild ? 0 : 16, wild ? 31 : 22);
     bytes(a8, 700);
     bytes(b8, 700);
