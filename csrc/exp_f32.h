@@ -74,8 +74,8 @@ static inline float uvlm_scale_f32(float x, int32_t e) {
 static inline float uvlm_least_f32(float z) { return z > -126.0f ? z : -126.0f; }
 
 /* For z from -126 to 0. Adding 1.5 * 2^19 to a number, and taking it away again, rounds it to sixteenths: behind them a
- * float of that size has no bits. k stands in the low bits of the sum. With z above 0 some number comes out, and nothing
- * is undefined: bits are read as a whole number, not converted, and no index leaves the table. */
+ * float of that size has no bits. k stands in the low bits of the sum. With z above 0 some number comes out, and
+ * nothing is undefined: bits are read as a whole number, not converted, and no index leaves the table. */
 static inline float uvlm_exp2_lut(float z) {
     const float shift = 0x1.8p+19f;
     float t = z + shift, r = z - (t - shift);
