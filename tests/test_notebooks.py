@@ -95,6 +95,7 @@ SPOILERS: list[tuple[rules.Rule, Spoiler]] = [
     (rules.no_errors, output(2, ERROR)),
     (rules.no_trailing_semicolon, source(3, "x;")),
     (rules.no_trailing_semicolon, source(3, "x;  # quiet")),
+    (rules.no_trailing_semicolon, source(3, 'c = """\nint a;\n"""\nx;')),
     (rules.no_output_history, source(3, "Out[1]")),
     (rules.no_svg, output(5, SVG)),
     (rules.no_svg, source(2, "%config InlineBackend.figure_format = 'svg'")),
@@ -139,6 +140,13 @@ def test_good_notebook_passes() -> None:
     """Otherwise the test below would prove nothing."""
     nb = good_notebook()
     nbformat.validate(nb)
+    assert rules.lint(nb) == []
+
+
+def test_c_in_a_string_may_end_in_semicolons() -> None:
+    """It is no Python."""
+    nb = good_notebook()
+    source(3, 'c = """\nint a;\nint b;\n"""\nx')(nb)
     assert rules.lint(nb) == []
 
 

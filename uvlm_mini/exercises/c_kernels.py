@@ -200,15 +200,15 @@ def check(exercise: Exercise, text: str, seconds: float = SECONDS) -> Verdict:
         last = lines[-1] if lines else {}
     if late:
         return Verdict(
-            False, f"it had not come back {_where(last)} after {seconds:g} seconds; look for a loop that never ends."
+            False, f"it is still busy {_where(last)} after {seconds:g} seconds; look for a loop that never ends."
         )
     if "wrong" in last:
         return Verdict(False, last["wrong"])
     if "times" in last:
         if last["times"] < exercise.gain:
-            says = f"it is right and stays in bounds, but is not {exercise.gain:g} times as fast as the plain function."
+            says = f"it is right and in bounds, but not {exercise.gain:g} times as fast as the plain function."
             return Verdict(False, says, last["times"])
-        says = f"every number is as it should be, it stays in bounds, and is over {exercise.gain:g} times as fast."
+        says = f"every number is right, none out of bounds, and it is over {exercise.gain:g} times as fast."
         return Verdict(True, says, last["times"])
     if not last:
         raise RuntimeError(f"The process that tries out answers did not start: {ended.stderr.decode()[-300:]}.")
@@ -224,17 +224,17 @@ def _environment() -> dict[str, str]:
 
 
 def _where(last: dict[str, str]) -> str:
-    return f"from a call with {last['trying']}" if "trying" in last else "when it was loaded"
+    return f"in a call with {last['trying']}" if "trying" in last else "when it was loaded"
 
 
 def _death(code: int) -> str:
     """What a process that ended by itself did."""
     if code in (-signal.SIGSEGV, -getattr(signal, "SIGBUS", 0) or 1):
-        return "it reads or writes outside of its arrays, or through a wrong pointer,"
+        return "it touches memory that is not its own"
     if code == -signal.SIGFPE:
         return "it divides by zero"
     if code == -signal.SIGILL:
-        return "it uses an instruction that this processor has not, or runs into undefined behaviour,"
+        return "it runs into an instruction that this processor has not"
     if code < 0:
-        return f"it was ended by the signal {signal.Signals(-code).name}"
-    return "it ended the program instead of returning"
+        return f"it is ended by the signal {signal.Signals(-code).name}"
+    return "it ends the program instead of returning"

@@ -102,3 +102,10 @@ def split(rows: Mapping[str, Mapping[str, float]], xlabel: str = "microseconds a
     axis.set(xlabel=xlabel)
     axis.legend(frameon=False, fontsize=9, ncols=len(titles), loc="lower left", bbox_to_anchor=(0, 1))
     return fig
+
+
+def listing(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """Times by name, one a line; rows without one are left out."""
+    timed = {name: row["us"] for name, row in rows.items() if "us" in row}
+    wide = max(map(len, timed))
+    return "\n".join(f"{name:{wide}} {us:10.2f} µs" for name, us in timed.items())
