@@ -45,7 +45,19 @@ def test_figures_show_every_row() -> None:
     assert len(axis.lines) == 2 and axis.get_yscale() == "log"
 
 
-def test_best_is_a_time() -> None:
-    """More work takes longer."""
-    short, long = show.best(lambda: sum(range(10)), 5, 50), show.best(lambda: sum(range(20_000)), 5, 50)
-    assert 0 < short < long
+def test_turns_are_times() -> None:
+    """More work takes longer; every call got its turns."""
+    count = {"short": 0, "long": 0}
+
+    def work(name: str, size: int) -> None:
+        count[name] += 1
+        sum(range(size))
+
+    found = show.turns({"short": lambda: work("short", 10), "long": lambda: work("long", 20_000)}, 5, 20)
+    assert 0 < found["short"] < found["long"] and count == {"short": 100, "long": 100}
+
+
+def test_listing_leaves_out_what_was_not_measured() -> None:
+    """One line a time."""
+    text = show.listing({"one": {"us": 1.0}, "another": {"us": 20.5}, "none": {"not here": "no compiler"}})
+    assert [line.split() for line in text.splitlines()] == [["one", "1.00", "µs"], ["another", "20.50", "µs"]]

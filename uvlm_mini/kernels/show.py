@@ -19,15 +19,22 @@ if TYPE_CHECKING:
 PARTS = {"output": "tied output", "core": "core", "look": "look at the picture", "rest": "rest"}
 
 
-def best(call: Callable[[], Any], rounds: int = 20, repeat: int = 10) -> float:
-    """Microseconds that a call takes, the best of several rounds, in time of this process alone."""
-    found = []
+def turns(calls: Mapping[str, Callable[[], Any]], rounds: int = 30, repeat: int = 10) -> dict[str, float]:
+    """Microseconds that calls take, in time of this process alone: the best of several rounds in which all take turns.
+
+    Parameters
+    ----------
+    calls : by name.
+    rounds, repeat : how often each gets its turn, and how often it is called then.
+    """
+    found = dict.fromkeys(calls, float("inf"))
     for _ in range(rounds):
-        start = time.process_time_ns()
-        for _ in range(repeat):
-            call()
-        found.append((time.process_time_ns() - start) / repeat / 1e3)
-    return min(found)
+        for name, call in calls.items():
+            start = time.process_time_ns()
+            for _ in range(repeat):
+                call()
+            found[name] = min(found[name], (time.process_time_ns() - start) / repeat / 1e3)
+    return found
 
 
 def envelope(x: np.ndarray, y: np.ndarray, bins: int = 200) -> tuple[np.ndarray, np.ndarray]:
