@@ -55,7 +55,7 @@ def off_by(x: np.ndarray, errors: Mapping[str, np.ndarray], bounds: Mapping[str,
     for i, (name, error) in enumerate(errors.items()):
         axis.plot(*envelope(x, error), color=PALETTE[i], linewidth=1.2, label=name)
         if name in bounds:
-            axis.plot(x, bounds[name], DASHES[i % 2 + 1], color=PALETTE[i], label=f"bound, {name}")
+            axis.plot(*envelope(x, bounds[name]), DASHES[i % 2 + 1], color=PALETTE[i], label=f"bound, {name}")
     axis.set(yscale="log", xlabel="x", ylabel="relative error of exp(x)")
     axis.legend(frameon=False, fontsize=9, ncols=2, loc="upper right")
     return fig
