@@ -2,6 +2,7 @@
  * 0 repeats a value, so that one vector is added at every position: GSM's bias map, GCDM's question. */
 #include "fixed_x86.h"
 #include "kernels_s8.h"
+#include "mve.h"
 
 #ifdef UVLM_X86
 /* 16 channels at all positions, then the next 16. A value is dense or the same for all channels (stride 0); one that is
@@ -32,6 +33,25 @@ UVLM_FOR_AVX512 static void add_avx512(const uvlm_add *r, const int8_t *x, const
 }
 #endif
 
+#ifdef UVLM_HELIUM
+/* Four channels of one position at a time, each value dense or the same for all; how many were done. */
+static int32_t position_mve(const uvlm_add *r, const int8_t *a, const int8_t *b, int8_t *y) {
+    const int32_t channels = r->channels, zero_x = r->zero_x, zero_other = r->zero_other, zero_y = r->zero_y;
+    const int32_t factor_x = r->factor_x, factor_other = r->factor_other, right = -r->s;
+    const int32_t dense_x = r->x_channel, dense_other = r->other_channel;
+    int32x4_t u = vdupq_n_s32(*a), v = vdupq_n_s32(*b);
+    int32_t c = 0;
+    for (; c + 4 <= channels; c += 4) {
+        if (dense_x) u = vldrbq_s32(a + c);
+        if (dense_other) v = vldrbq_s32(b + c);
+        int32x4_t sum = vmulq_n_s32(vsubq_n_s32(u, zero_x), factor_x);
+        sum = vaddq_s32(sum, vmulq_n_s32(vsubq_n_s32(v, zero_other), factor_other));
+        vstrbq_s32(y + c, uvlm_narrow_mve(vrshlq_n_s32(sum, right), zero_y));
+    }
+    return c;
+}
+#endif
+
 int uvlm_add_s8_as(int form, const uvlm_add *r, const int8_t *x, const int8_t *other, int8_t *y) {
     if (!r || !x || !y || (!other && !r->constant)) return UVLM_NULL;
     if (r->positions < 1 || r->channels < 1 || r->positions > UVLM_MOST || r->channels > UVLM_MOST) return UVLM_SIZE;
@@ -50,7 +70,14 @@ int uvlm_add_s8_as(int form, const uvlm_add *r, const int8_t *x, const int8_t *o
     for (int32_t l = 0; l < r->positions; l++) {
         const int8_t *a = x + (size_t)l * (size_t)r->x_position;
         const int8_t *b = other + (size_t)l * (size_t)r->other_position;
-        for (int32_t c = 0; c < r->channels; c++, a += r->x_channel, b += r->other_channel) {
+        int32_t c = 0;
+#ifdef UVLM_HELIUM
+        if (form == UVLM_MVE && r->x_channel <= 1 && r->other_channel <= 1) {
+            c = position_mve(r, a, b, y);
+            a += c * r->x_channel, b += c * r->other_channel, y += c;
+        }
+#endif
+        for (; c < r->channels; c++, a += r->x_channel, b += r->other_channel) {
             int32_t sum = uvlm_sum(uvlm_times(*a - r->zero_x, r->factor_x),
                                    uvlm_times(*b - r->zero_other, r->factor_other));
             *y++ = uvlm_narrow(uvlm_shift_half_up(sum, r->s), r->zero_y);

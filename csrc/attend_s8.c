@@ -77,7 +77,18 @@ int uvlm_attend_s8_as(int form, const uvlm_attend *r, const int16_t *share, cons
         } else
 #endif
             sums_plain(r, share, x + start, count, sum);
-        for (int32_t c = 0; c < count; c++) {
+        int32_t c = 0;
+#ifdef UVLM_HELIUM
+        if (form == UVLM_MVE) {
+            uvlm_scale_mve by = uvlm_scale_of(r->m, r->s);
+            int32_t zeros = -uvlm_times(r->zero_x, whole);
+            for (; c + 4 <= count; c += 4) {
+                int32x4_t acc = vshlq_r_s32(vaddq_n_s32(vldrwq_s32(sum + c), zeros), r->lift);
+                vstrbq_s32(y + start + c, uvlm_narrow_mve(uvlm_rescale_mve(acc, by), r->zero_y));
+            }
+        }
+#endif
+        for (; c < count; c++) {
             int32_t acc = uvlm_lift(uvlm_sum(sum[c], -uvlm_times(r->zero_x, whole)), r->lift);
             y[start + c] = uvlm_narrow(uvlm_requantise(acc, r->m, r->s), r->zero_y);
         }

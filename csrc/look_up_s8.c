@@ -4,6 +4,7 @@
  * seven bits of each byte, the sign picks the half. */
 #include "forms.h"
 #include "kernels_s8.h"
+#include "mve.h"
 
 #ifdef UVLM_X86
 UVLM_FOR_AVX512 static void look_up_avx512(const int8_t *table, int32_t count, const int8_t *x, int8_t *y) {
@@ -18,6 +19,18 @@ UVLM_FOR_AVX512 static void look_up_avx512(const int8_t *table, int32_t count, c
 }
 #endif
 
+#ifdef UVLM_HELIUM
+/* 16 at a time, by a gather; how many were done. */
+static int32_t look_up_mve(const int8_t *table, int32_t count, const int8_t *x, int8_t *y) {
+    int32_t i = 0;
+    for (; i + 16 <= count; i += 16) {
+        uint8x16_t at = veorq_u8(vreinterpretq_u8_s8(vldrbq_s8(x + i)), vdupq_n_u8(128));
+        vstrbq_s8(y + i, vldrbq_gather_offset_s8(table, at));
+    }
+    return i;
+}
+#endif
+
 int uvlm_look_up_s8_as(int form, const uvlm_look_up *r, const int8_t *x, int8_t *y) {
     if (!r || !x || !y || !r->table) return UVLM_NULL;
     if (r->count < 1) return UVLM_SIZE;
@@ -28,7 +41,11 @@ int uvlm_look_up_s8_as(int form, const uvlm_look_up *r, const int8_t *x, int8_t 
         return UVLM_OK;
     }
 #endif
-    for (int32_t i = 0; i < r->count; i++) y[i] = r->table[x[i] + 128];
+    int32_t i = 0;
+#ifdef UVLM_HELIUM
+    if (form == UVLM_MVE) i = look_up_mve(r->table, r->count, x, y);
+#endif
+    for (; i < r->count; i++) y[i] = r->table[x[i] + 128];
     return UVLM_OK;
 }
 

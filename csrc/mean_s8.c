@@ -1,6 +1,7 @@
 /* The mean of every channel over a map: the sum is exact, the count is in multiplier and shift. */
 #include "fixed_x86.h"
 #include "kernels_s8.h"
+#include "mve.h"
 
 enum { BLOCK = 64 }; /* channels summed at once, so that the map is read in the order in which it lies */
 
@@ -21,6 +22,30 @@ UVLM_FOR_AVX512 static void mean_avx512(const uvlm_mean *r, const int8_t *x, int
 }
 #endif
 
+#ifdef UVLM_HELIUM
+/* 16 channels in four registers; how many were done. */
+static int32_t mean_mve(const uvlm_mean *r, const int8_t *x, int8_t *y) {
+    const uvlm_scale_mve by = uvlm_scale_of(r->m, r->s);
+    const int32_t channels = r->channels, lift = r->lift, zero_y = r->zero_y;
+    int32_t c = 0;
+    for (; c + 16 <= channels; c += 16) {
+        const int8_t *at = x + c;
+        int32x4_t s0 = vdupq_n_s32(-r->zero_x * r->positions), s1 = s0, s2 = s0, s3 = s0;
+        for (int32_t l = r->positions; l > 0; l--, at += channels) {
+            s0 = vaddq_s32(s0, vldrbq_s32(at));
+            s1 = vaddq_s32(s1, vldrbq_s32(at + 4));
+            s2 = vaddq_s32(s2, vldrbq_s32(at + 8));
+            s3 = vaddq_s32(s3, vldrbq_s32(at + 12));
+        }
+        vstrbq_s32(y + c, uvlm_narrow_mve(uvlm_rescale_mve(vshlq_r_s32(s0, lift), by), zero_y));
+        vstrbq_s32(y + c + 4, uvlm_narrow_mve(uvlm_rescale_mve(vshlq_r_s32(s1, lift), by), zero_y));
+        vstrbq_s32(y + c + 8, uvlm_narrow_mve(uvlm_rescale_mve(vshlq_r_s32(s2, lift), by), zero_y));
+        vstrbq_s32(y + c + 12, uvlm_narrow_mve(uvlm_rescale_mve(vshlq_r_s32(s3, lift), by), zero_y));
+    }
+    return c;
+}
+#endif
+
 int uvlm_mean_s8_as(int form, const uvlm_mean *r, const int8_t *x, int8_t *y) {
     if (!r || !x || !y) return UVLM_NULL;
     if (r->positions < 1 || r->channels < 1 || r->positions > UVLM_MOST || r->channels > UVLM_MOST) return UVLM_SIZE;
@@ -33,7 +58,11 @@ int uvlm_mean_s8_as(int form, const uvlm_mean *r, const int8_t *x, int8_t *y) {
         return UVLM_OK;
     }
 #endif
-    for (int32_t start = 0; start < r->channels; start += BLOCK) {
+    int32_t start = 0;
+#ifdef UVLM_HELIUM
+    if (form == UVLM_MVE) start = mean_mve(r, x, y);
+#endif
+    for (; start < r->channels; start += BLOCK) {
         int32_t count = r->channels - start < BLOCK ? r->channels - start : BLOCK, sum[BLOCK] = {0};
         for (int32_t l = 0; l < r->positions; l++) {
             const int8_t *a = x + (size_t)l * (size_t)r->channels + (size_t)start;

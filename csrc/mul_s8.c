@@ -1,6 +1,7 @@
 /* A product of two values, with strides as in add_s8.c: the gate of GCDM. */
 #include "fixed_x86.h"
 #include "kernels_s8.h"
+#include "mve.h"
 
 #ifdef UVLM_X86
 /* 16 channels of one position; each value is dense or the same for all channels. */
@@ -16,6 +17,24 @@ UVLM_FOR_AVX512 static void position_avx512(const uvlm_mul *r, const int8_t *a, 
         product = uvlm_requantise_avx512(_mm512_sll_epi32(product, _mm_cvtsi32_si128(r->lift)), r->m, r->s);
         _mm_mask_storeu_epi8(y + c, some, uvlm_narrow_avx512(product, r->zero_y));
     }
+}
+#endif
+
+#ifdef UVLM_HELIUM
+/* Four channels of one position at a time, each value dense or the same for all; how many were done. */
+static int32_t position_mve(const uvlm_mul *r, const int8_t *a, const int8_t *b, int8_t *y) {
+    const int32_t channels = r->channels, zero_x = r->zero_x, zero_other = r->zero_other, zero_y = r->zero_y;
+    const int32_t lift = r->lift, dense_x = r->x_channel, dense_other = r->other_channel;
+    const uvlm_scale_mve by = uvlm_scale_of(r->m, r->s);
+    int32x4_t u = vdupq_n_s32(*a), v = vdupq_n_s32(*b);
+    int32_t c = 0;
+    for (; c + 4 <= channels; c += 4) {
+        if (dense_x) u = vldrbq_s32(a + c);
+        if (dense_other) v = vldrbq_s32(b + c);
+        int32x4_t product = vmulq_s32(vsubq_n_s32(u, zero_x), vsubq_n_s32(v, zero_other));
+        vstrbq_s32(y + c, uvlm_narrow_mve(uvlm_rescale_mve(vshlq_r_s32(product, lift), by), zero_y));
+    }
+    return c;
 }
 #endif
 
@@ -37,7 +56,13 @@ int uvlm_mul_s8_as(int form, const uvlm_mul *r, const int8_t *x, const int8_t *o
             continue;
         }
 #endif
-        for (int32_t c = 0; c < r->channels; c++) {
+        int32_t c = 0;
+#ifdef UVLM_HELIUM
+        if (form == UVLM_MVE && r->x_channel <= 1 && r->other_channel <= 1) {
+            c = position_mve(r, a, b, y + (size_t)l * (size_t)r->channels);
+        }
+#endif
+        for (; c < r->channels; c++) {
             int32_t product = (a[(size_t)c * (size_t)r->x_channel] - r->zero_x) *
                               (b[(size_t)c * (size_t)r->other_channel] - r->zero_other);
             y[(size_t)l * (size_t)r->channels + (size_t)c] =

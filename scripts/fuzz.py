@@ -62,6 +62,27 @@ def run(command: list[str]) -> None:
         raise RuntimeError(f"{command[0]} failed, where it should compile csrc/ as shipped: {done.stderr}")
 
 
+def blob(path: Path) -> Path:
+    """Write the blob of a very small captioner with weights drawn by lot, from which its target begins."""
+    import torch
+
+    from uvlm_mini.config import AttSSMConfig, OverModConfig, UVLMConfig
+    from uvlm_mini.datasets.vocab import Vocabulary
+    from uvlm_mini.deploy.blob import write
+    from uvlm_mini.model import UVLM
+    from uvlm_mini.quantize import cfq, export
+    from uvlm_mini.quantize.integer import Captioner
+
+    torch.manual_seed(0)
+    eyes = OverModConfig(widths=(4, 6, 8, 8), depths=(1, 1, 1, 1), mod_width=8, mod_depths=(1, 0), out=10)
+    voice = AttSSMConfig(features=10, side=8, hidden=12, states=4, dt_rank=2)
+    model = UVLM(UVLMConfig(eyes, voice, longest=8), Vocabulary([f"w{i}" for i in range(9)])).eval()
+    pictures = torch.rand(4, 3, eyes.image, eyes.image)
+    graphs = cfq.coordinate(export.encoder_graph(model), export.step_graph(model), pictures)
+    path.write_bytes(write(Captioner.of(*graphs)))
+    return path
+
+
 def targets(program: Path) -> list[str]:
     """Names of all targets."""
     done = subprocess.run(
@@ -74,7 +95,11 @@ def fuzz(program: Path, target: str, *options: str) -> Found:
     """Run one target until its options say enough, or something is found."""
     command = [str(program), *OPTIONS, f"-artifact_prefix={program.parent / target}-", *options]
     done = subprocess.run(
-        command, env={**os.environ, "UVLM_FUZZ": target}, capture_output=True, text=True, errors="replace"
+        command,
+        env={**os.environ, "UVLM_FUZZ": target, "UVLM_BLOB": str(program.parent / "blob")},
+        capture_output=True,
+        text=True,
+        errors="replace",
     )
     runs = re.findall(r"number_of_executed_units:\s*(\d+)", done.stderr)
     edges = re.findall(r"cov: (\d+)", done.stderr)
@@ -105,6 +130,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"There is no target {', '.join(sorted(unknown))}: choose of {', '.join(every)}.")
         return 1
     names = arguments.targets or every
+    if "captioner" in names:
+        blob(program.parent / "blob")
     seconds = max(1, round(arguments.seconds * min(os.cpu_count() or 1, len(names)) / len(names)))
     print(f"{len(names)} targets, {seconds} s each")
     failed = 0

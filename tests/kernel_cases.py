@@ -99,6 +99,10 @@ def _sums(dice: Dice, wild: bool, shape: Shape, spread: float = 60.0, ends: str 
     up = 0 if wild or spread > 128 else lift(int((limit + np.abs(bias)).max()))
     scaled = dice.multiplier(wild, (rows,), dice.real(0.5, 2, (rows,)) * spread / (5400 * terms**0.5), up)
     arrays = {"weight": weight, "bias": bias.astype(np.int32), **scaled}
+    if wild and rows > 1:  # sums so small that int8 shows the rounding of the product
+        weight[1::3] = 0
+        arrays["bias"][1::3] = dice.whole(-300, 300, arrays["bias"][1::3].shape)
+        arrays["s"][1::3] = dice.whole(0, 3, arrays["s"][1::3].shape)
     return {name + ends: x for name, x in arrays.items()}, up
 
 

@@ -13,6 +13,8 @@ from benchmarks import (
     core_cost,
     encoder_ablation,
     encoder_peers,
+    int8_steps,
+    limits,
     long_run,
     modulation_cost,
     paper_cost,
@@ -284,3 +286,77 @@ def test_bytes_of_a_file_by_kind(tmp_path):
         "constants": 8,
         "words and state": 6,
     }
+
+
+def quantized_layer() -> onnx.ModelProto:
+    """One layer as onnxruntime's quantizer writes it: Q and DQ around a Gemm with int8 weights, a scale a row."""
+    rng = np.random.default_rng(0)
+    held = {
+        "x_step": np.float32(0.02), "x_zero": np.int8(-3), "y_step": np.float32(0.05), "y_zero": np.int8(7),
+        "weight": rng.integers(-127, 128, (8, 16), np.int8), "steps": rng.uniform(0.01, 0.02, 8).astype(np.float32),
+        "zeros": np.zeros(8, np.int8), "bias": rng.integers(-500, 500, 8).astype(np.int32),
+    }  # fmt: skip
+    held |= {"bias_steps": held["steps"] * held["x_step"], "bias_zeros": np.zeros(8, np.int32)}
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "x_step", "x_zero"], ["x_q"]),
+        helper.make_node("DequantizeLinear", ["x_q", "x_step", "x_zero"], ["x_dq"]),
+        helper.make_node("DequantizeLinear", ["weight", "steps", "zeros"], ["w_dq"], axis=0),
+        helper.make_node("DequantizeLinear", ["bias", "bias_steps", "bias_zeros"], ["b_dq"], axis=0),
+        helper.make_node("Gemm", ["x_dq", "w_dq", "b_dq"], ["product"], transB=1),
+        helper.make_node("QuantizeLinear", ["product", "y_step", "y_zero"], ["y_q"]),
+        helper.make_node("DequantizeLinear", ["y_q", "y_step", "y_zero"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "layer",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 16])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 8])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in held.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+def test_onnxruntime_is_given_the_same_layer_in_the_form_that_it_fuses(tmp_path):
+    """uint8 activations and a turned matrix change no result, and the Gemm becomes an integer one."""
+    found = {}
+    for name, change in (("as it is", lambda g: g), ("changed", lambda g: int8_steps.turned(int8_steps.unsigned(g)))):
+        call, row = int8_steps.onnxruntime_step(change(quantized_layer()).SerializeToString(), {}, tmp_path)
+        found[name] = call()[0]
+    assert (found["as it is"] == found["changed"]).all() and len(np.unique(found["changed"])) > 4
+    assert row["fused"] == {"QGemm": 1} and row["unfused"] == {}
+
+
+def test_turns_time_every_call_and_take_the_best():
+    """As many calls as rounds, repetitions and warm calls make; the best is no slower than the median."""
+    seen = {"a": 0, "b": 0}
+
+    def call(name: str) -> None:
+        seen[name] += 1
+
+    times = limits.turns({name: lambda name=name: call(name) for name in seen}, 7, repeat=3, warm=True)
+    assert seen == {"a": 28, "b": 28}
+    assert all(0 < row["best"] <= row["median"] for row in times.values())
+
+
+def test_placed_constants_are_the_same_numbers_in_one_block():
+    """Every array keeps its numbers and type, begins at a whole line of the cache, and shares one block's memory."""
+    arrays = {"weight": np.arange(-60, 60, dtype=np.int8).reshape(8, 15), "bias": np.arange(8, dtype=np.int32)}
+    once = int8_steps.Record("gemm", ("x",), ("y",), {}, arrays)
+    twice = int8_steps.Record("logits", ("y",), ("z",), {}, {"weight": arrays["weight"]})
+    made = int8_steps.placed(int8_steps.Program((once, twice), ("x",), ("z",)))
+    for old, new in zip((once, twice), made.records, strict=True):
+        for name, array in old.arrays.items():
+            assert (new.arrays[name] == array).all() and new.arrays[name].dtype == array.dtype
+            assert new.arrays[name].ctypes.data % int8_steps.LINE == 0
+    assert made.records[1].arrays["weight"] is made.records[0].arrays["weight"]
+    assert int8_steps.in_bytes(list(made.records))["bytes"] == 120 + 32
+
+
+def test_words_for_a_ratio_are_those_at_which_it_is_reached():
+    """At the vocabulary found the steps have the published ratio; where none would do there is none."""
+    alone, output = {int8_steps.SSM: 60.0, int8_steps.LSTM: 150.0}, {int8_steps.SSM: 200.0, int8_steps.LSTM: 200.0}
+    found = int8_steps.words(alone, output, 10.0)
+    share = found / int8_steps.paper.VOCABULARY
+    ratio = (60 + 200 * share) / (160 + 200 * share)
+    assert ratio == pytest.approx(int8_steps.PUBLISHED, abs=1e-3)
+    assert int8_steps.words({**alone, int8_steps.SSM: 140.0}, output, 0.0) is None

@@ -47,11 +47,18 @@ for form in range(4):
 
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
-    """A csrc/ that compiles in a moment: the status codes and the forms."""
+    """A csrc/ that compiles in a moment: the status codes, the forms, and one kernel with all that it includes."""
     folder = tmp_path / "csrc"
     folder.mkdir()
-    for name in ("status.h", "forms.h", "forms.c"):
+    for name in ("status.h", "forms.h", "forms.c", "fixed.h", "fixed_x86.h", "dot_s8.h", "mve.h", "gemm_s8.c"):
         shutil.copy(ROOT / "csrc" / name, folder)
+    text = (ROOT / "csrc" / "kernels_s8.h").read_text(encoding="utf-8")
+    (struct,) = re.findall(r"typedef struct \{[^{}]*\} uvlm_gemm;", text)
+    declared = [*re.findall(r"enum \{ UVLM_MOST.*?;", text), struct]
+    declared += re.findall(r"^int uvlm_(?:gemm|logits)_s8.*?;", text, re.M | re.S)
+    assert len(declared) == 6
+    lines = ['#include "status.h"', "/* declarations */", *declared, "/* end of declarations */"]
+    (folder / "kernels_s8.h").write_text("\n".join(lines), encoding="utf-8")
     return folder
 
 
@@ -66,7 +73,7 @@ def start(code: str, cache: Path, csrc: Path | None = None, no_zig: bool = True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        cwd=cache.parent,
+        cwd=ROOT,
     )
 
 
@@ -93,12 +100,12 @@ def path_with(folder: Path, *programs: str) -> str:
 
 @pytest.mark.linux
 @pytest.mark.parametrize("name", ["gcc", "clang"])
-def test_each_compiler_alone(name: str, tmp_path: Path) -> None:
+def test_each_compiler_alone(name: str, small: Path, tmp_path: Path) -> None:
     """Where there is no other, it is found; every form gives the numbers that are written above."""
     if shutil.which(name) is None:
         pytest.skip(f"there is no {name} here: apt install {name}")
     path = path_with(tmp_path / "bin", name, "as", "ld")
-    out, err = run(PRINT + GEMM, tmp_path / "cache", PATH=path)
+    out, err = run(PRINT + GEMM, tmp_path / "cache", small, PATH=path)
     first, *lines = out.splitlines()
     assert err == "" and name in first and " api 1 True " in first
     assert [line.split()[1:] for line in lines] == [["0", "10", "10"]] * len(lines)
@@ -106,12 +113,12 @@ def test_each_compiler_alone(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_zig_alone(tmp_path: Path) -> None:
+def test_zig_alone(small: Path, tmp_path: Path) -> None:
     """Likewise, with a PATH that is empty; its forms are those that gcc or clang find, asking the processor."""
     if importlib.util.find_spec("ziglang") is None:
         pytest.skip("there is no ziglang here: pip install ziglang")
     (tmp_path / "empty").mkdir()
-    out, err = run(PRINT + GEMM, tmp_path / "cache", no_zig=False, PATH=str(tmp_path / "empty"))
+    out, err = run(PRINT + GEMM, tmp_path / "cache", small, no_zig=False, PATH=str(tmp_path / "empty"))
     first, *lines = out.splitlines()
     assert err == "" and " api 1 True zig cc" in first
     assert [line.split()[1:] for line in lines] == [["0", "10", "10"]] * len(lines)
@@ -216,9 +223,9 @@ def test_two_processes_at_once(small: Path, tmp_path: Path) -> None:
     assert " api 1 False " in run(PRINT, cache, small)[0]
 
 
-def test_without_python_headers(tmp_path: Path) -> None:
+def test_without_python_headers(small: Path, tmp_path: Path) -> None:
     """The same kernels, opened as a plain shared library."""
-    out, err = run("build.python_headers = lambda: None\n" + PRINT + GEMM, tmp_path / "cache")
+    out, err = run("build.python_headers = lambda: None\n" + PRINT + GEMM, tmp_path / "cache", small)
     first, *lines = out.splitlines()
     assert err == "" and " abi 1 True " in first
     assert [line.split()[1:] for line in lines] == [["0", "10", "10"]] * len(lines) and lines
@@ -228,7 +235,7 @@ def test_what_does_not_compile(small: Path, tmp_path: Path) -> None:
     """One sentence that names compiler, file and error; all that the compiler said is a note below it."""
     (small / "wrong.c").write_text("int uvlm_wrong(void) { return nothing; }\n", encoding="utf-8")
     code = "try: build.library()\nexcept RuntimeError as error: print(error, len(error.__notes__), sep='\\n')"
-    out, _ = run(code, tmp_path / "cache", small)
+    out, err = run(code, tmp_path / "cache", small)
     assert "failed at wrong.c" in out and "'nothing'" in out and out.endswith("variable CC.\n1\n")
     assert out.count("\n") == 2 and err == ""
 
@@ -248,9 +255,8 @@ except RuntimeError as error: print(error)
 def test_every_declared_function_is_there() -> None:
     """Each name that the headers declare can be called, and status codes have their numbers."""
     _, lib = build.library()
-    names = set(
-        build.re.findall(r"\b(uvlm_\w+)\(", build.re.sub(r"/\*.*?\*/", "", build.declarations(), flags=build.re.S))
-    )
+    text = re.sub(r"/\*.*?\*/", "", build.declarations(), flags=re.S)
+    names = set(re.findall(r"\b(uvlm_\w+)\(", text))
     assert len(names) > 20 and not [name for name in names if not callable(getattr(lib, name))]
     assert (lib.UVLM_OK, lib.UVLM_FORM) == (0, 4)
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import m55_kernels, record
 from tests.conftest import ROOT
 from uvlm_mini.deploy import m55
+from uvlm_mini.paths import result
 
 TESTS = ROOT / "csrc" / "tests"
 pytestmark = pytest.mark.skipif(bool(m55.missing()), reason=m55.missing())
@@ -166,3 +168,16 @@ def test_missing_tools_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """One sentence that names the packages."""
     monkeypatch.setenv("PATH", "")
     assert m55.missing() == "The emulated Cortex-M55 needs gcc-arm-none-eabi and qemu-system-arm: apt-get install them."
+
+
+def test_counts_are_those_of_the_file(objects: dict[bool, list[Path]], tmp_path: Path) -> None:
+    """Counted again they are equal, to the instruction; with another compiler or other sources, nearly."""
+    made = result("m55_kernels")
+    again = m55_kernels.rows(*(m55_kernels.counts(helium, objects[helium], tmp_path) for helium in (False, True)))
+    if made["note"] == m55_kernels.note() and record.source_hash(made["sources"]["files"]) == made["sources"]["sha256"]:
+        assert again == made["rows"]
+        return
+    assert again.keys() == made["rows"].keys()
+    for name, row in again.items():
+        assert row.keys() == made["rows"][name].keys()
+        assert row["scalar / best"] == pytest.approx(made["rows"][name]["scalar / best"], rel=made["spread"]), name

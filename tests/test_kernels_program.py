@@ -68,33 +68,6 @@ def compared(program: Program, inputs: dict[str, np.ndarray], kept: tuple[str, .
     return shared
 
 
-@pytest.mark.slow
-def test_encoder(captioner) -> None:
-    pixels = np.moveaxis(bench.pictures("test", 2) ^ np.uint8(128), 3, 1).view(np.int8)
-    shared = compared(captioner.encoder, {"pixels": pixels})
-    compared(captioner.encoder, any_values(captioner.encoder, {"pixels": pixels}))
-    assert shared.values["x"].shape == (8, 8, 128)
-    assert shared.arena.size < 128 * 1024  # what the largest map takes, and what lives beside it
-
-
-@pytest.mark.slow
-def test_step(captioner) -> None:
-    """On what the encoder gives, over four steps of each with its own state, and on any numbers at all."""
-    decoder = captioner.decoder
-    context, state = decoder.start(captioner.encode(bench.pictures("test", 2)))
-    first = {"word": decoder.hear(np.array([BOS, 5])), **context, **state}
-    c = compared(decoder.step, first, tuple(context))
-    for name in context:
-        c.array(name)[...] = 0  # what is kept is written with every run
-    for number in (5, 7, 4, 6):
-        word = decoder.hear(np.array([number, number]))
-        python = decoder.step.run({"word": word, **context, **state})
-        ours = c.run({"word": word, **context, **state})
-        assert all((ours[name] == python[name]).all() for name in python)
-        state = {name: python[f"{name}_next"] for name in state}
-    compared(decoder.step, any_values(decoder.step, first), tuple(context))
-
-
 def test_lstm(lstm) -> None:
     prepare, decoder, scale = lstm
     features = {"features": scale.nearest(np.random.default_rng(0).normal(0, 1, (3, 6, 4, 4))).astype(np.int8)}
@@ -111,11 +84,6 @@ def say_the_same(decoder: IntegerDecoder, known: dict[str, np.ndarray]) -> None:
     given = {"word": decoder.hear(np.zeros(1, int)), **context, **state}
     in_c = replace(decoder, step=CProgram(decoder.step, {name: x.shape[1:] for name, x in given.items()}))
     assert in_c.beam(known) == decoder.beam(known) and in_c.greedy(known) == decoder.greedy(known)
-
-
-@pytest.mark.slow
-def test_captions(captioner) -> None:
-    say_the_same(captioner.decoder, captioner.encode(bench.pictures("test", 3)))
 
 
 def test_captions_of_the_lstm(lstm) -> None:
@@ -299,3 +267,38 @@ def test_wrong_inputs_are_told() -> None:
     with pytest.raises(ValueError, match="The form 'neon' was asked for; this machine runs plain"):
         c.run({"x": x}, form="neon")
     assert set(CHANGED) == {"scan", "lstm"} <= set(KERNELS)
+
+
+# The shipped model
+
+
+@pytest.mark.slow
+def test_encoder(captioner) -> None:
+    pixels = np.moveaxis(bench.pictures("test", 2) ^ np.uint8(128), 3, 1).view(np.int8)
+    shared = compared(captioner.encoder, {"pixels": pixels})
+    compared(captioner.encoder, any_values(captioner.encoder, {"pixels": pixels}))
+    assert shared.values["x"].shape == (8, 8, 128)
+    assert shared.arena.size < 128 * 1024  # what the largest map takes, and what lives beside it
+
+
+@pytest.mark.slow
+def test_step(captioner) -> None:
+    """On what the encoder gives, over four steps of each with its own state, and on any numbers at all."""
+    decoder = captioner.decoder
+    context, state = decoder.start(captioner.encode(bench.pictures("test", 2)))
+    first = {"word": decoder.hear(np.array([BOS, 5])), **context, **state}
+    c = compared(decoder.step, first, tuple(context))
+    for name in context:
+        c.array(name)[...] = 0  # what is kept is written with every run
+    for number in (5, 7, 4, 6):
+        word = decoder.hear(np.array([number, number]))
+        python = decoder.step.run({"word": word, **context, **state})
+        ours = c.run({"word": word, **context, **state})
+        assert all((ours[name] == python[name]).all() for name in python)
+        state = {name: python[f"{name}_next"] for name in state}
+    compared(decoder.step, any_values(decoder.step, first), tuple(context))
+
+
+@pytest.mark.slow
+def test_captions(captioner) -> None:
+    say_the_same(captioner.decoder, captioner.encode(bench.pictures("test", 3)))

@@ -1,4 +1,4 @@
-"""The command `uvlm`: pretrain, train, plot, caption, evaluate, export, quantize, check, scenes, doctor.
+"""The command `uvlm`: pretrain, train, plot, caption, evaluate, export, quantize, check, deploy, scenes, doctor.
 
 Every mistake is answered by one sentence on standard error: exit status 2 where what was given is wrong, 1 where
 the work failed, 130 where it was stopped.
@@ -210,6 +210,11 @@ def _parser() -> argparse.ArgumentParser:
         "Vela, and show what that says (minutes; needs the extra npu)",
     )
     p.add_argument("--weights", help="with --compile: checkpoint to use instead of the shipped one")
+
+    from .deploy.commands import arguments, deploy
+
+    p = command("deploy", deploy, "deploy", "The captioner in C: as a file, on this computer, on an emulated chip.")
+    arguments(p)
 
     p = command("scenes", _scenes, "run", "Write the embedded data set as PNG files and a JSON in Karpathy's format.")
     p.add_argument("out", help="folder to write into")

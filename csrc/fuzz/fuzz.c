@@ -1,4 +1,4 @@
-/* libFuzzer's entry, and what fuzz.h promises. The environment variable UVLM_FUZZ names the target; "list" lists them. */
+/* libFuzzer's entry, and what fuzz.h promises. UVLM_FUZZ in the environment names the target; "list" lists them. */
 #include "fuzz.h"
 
 #include <stdio.h>
@@ -8,6 +8,8 @@
 #include "targets.h"
 #include "targets_f32.h"
 #include "targets_program.h"
+/* after targets_f32.h, whose record it shares */
+#include "targets_captioner.h"
 
 enum { MOST_BUFFERS = 32, MOST_TARGETS = 128, MOST_BYTES = 1 << 19, MOST_WORK = 1 << 20, FORMS = 4 };
 
@@ -112,19 +114,6 @@ void *fuzz_buffer(double count, size_t width, int use) {
     return b->data;
 }
 
-void fuzz_floats(float *x, uint32_t keep, uint32_t set) {
-    for (int i = 0; i < buffer_count; i++) {
-        if (!x || buffers[i].data != (uint8_t *)(void *)x) continue;
-        for (size_t at = 0; at + 4 <= buffers[i].bytes; at += 4) {
-            uint32_t bits;
-            memcpy(&bits, buffers[i].data + at, 4);
-            bits = (bits & keep) | set;
-            memcpy(buffers[i].data + at, &bits, 4);
-        }
-        memcpy(buffers[i].before, buffers[i].data, buffers[i].bytes);
-    }
-}
-
 int32_t fuzz_few(int32_t x, int32_t most) {
     if (x >= 1 && x <= most) return x;
     refused = 1;
@@ -144,14 +133,18 @@ void *fuzz_pointers(int32_t count) {
 int fuzz_fits(void) { return !too_large; }
 
 int fuzz_ready(double work) {
-    for (int i = 0; i < buffer_count; i++) if (buffers[i].bytes) memcpy(buffers[i].before, buffers[i].data, buffers[i].bytes);
+    for (buffer *b = buffers; b < buffers + buffer_count; b++) {
+        if (b->bytes) memcpy(b->before, b->data, b->bytes);
+    }
     return refused || (!too_large && work <= MOST_WORK);
 }
 
 int fuzz_next(int *form, int forms) {
     if (*form == (forms == NO_FORMS ? -1 : FORMS - 1)) return 0;
     ++*form;
-    for (int i = 0; i < buffer_count; i++) if (buffers[i].bytes) memcpy(buffers[i].data, buffers[i].before, buffers[i].bytes);
+    for (buffer *b = buffers; b < buffers + buffer_count; b++) {
+        if (b->bytes) memcpy(b->data, b->before, b->bytes);
+    }
     return 1;
 }
 

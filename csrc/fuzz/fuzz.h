@@ -4,7 +4,7 @@
  * called in each of its forms, and
  *   - refuses what the header forbids: NULL, sizes under 1 or above UVLM_MOST, forms that are not there;
  *   - never writes what it only reads, and writes nothing at all when it refuses;
- *   - gives the same bits in every form (SAME), or at least the same status (LOOSE; FORMS_ONLY where there is no name without _as).
+ *   - gives the same bits in every form (SAME), or at least the same status (LOOSE).
  *
  * targets.h says how to add a kernel. */
 #ifndef UVLM_FUZZ_H
@@ -14,7 +14,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { NO_FORMS, SAME, LOOSE, FORMS_ONLY };
+enum { NO_FORMS, SAME, LOOSE };
 /* MAYBE: read, and NULL is no reason to refuse. FREE: whatever becomes of it. */
 enum { READ, MAYBE, WRITTEN, SCRATCH, FREE };
 
@@ -32,9 +32,6 @@ double fuzz_size(int32_t x);
 
 /* A buffer of that many numbers of that width, filled by the fuzzer; now and then NULL, which must be refused. */
 void *fuzz_buffer(double count, size_t width, int use);
-
-/* The floats of a buffer changed, bit by bit: how a kernel gets numbers that are all in its range. */
-void fuzz_floats(float *x, uint32_t keep, uint32_t set);
 
 /* x as a number of things from 1 to most; 0 where the kernel must refuse it. */
 int32_t fuzz_few(int32_t x, int32_t most);
@@ -65,17 +62,12 @@ void fuzz_add(const char *name, void (*run)(void));
 #define IN(type, name, count) const type *name = fuzz_buffer(count, sizeof(type), READ);
 #define OUT(type, name, count) type *name = fuzz_buffer(count, sizeof(type), WRITTEN);
 #define WORK(type, name, count) type *name = fuzz_buffer(count, sizeof(type), SCRATCH);
-#define POSITIVE(name) \
-    if (fuzz_byte() & 15) fuzz_floats(name, 0x7FFFFFFF & ~(1u << 30), 0); /* 0 to 2, and now and then anything */
-#define NEGATIVE(name) \
-    if (fuzz_byte() & 15) fuzz_floats(name, 0xF7FFFFFF, 0x80000000);
 #define NUMBER(name) int32_t name = fuzz_number();
 #define LONG(amount) work = amount;
 
 #define OF_NO_FORMS(name, ...) uvlm_##name(__VA_ARGS__)
 #define OF_SAME(name, ...) (form < 0 ? uvlm_##name(__VA_ARGS__) : uvlm_##name##_as(form, __VA_ARGS__))
 #define OF_LOOSE OF_SAME
-#define OF_FORMS_ONLY(name, ...) uvlm_##name##_as(form < 0 ? uvlm_form() : form, __VA_ARGS__)
 
 #define TARGET(name, record, first, forms, memory, ...)                                                        \
     static void fuzz_##name(void) {                                                                            \

@@ -2,8 +2,7 @@
  *
  *     TARGET(name without uvlm_, its struct, the struct's first int32 member, forms, memory, arguments)
  *
- * forms    NO_FORMS, or, where there is a twin name_as, SAME (every form gives the same bits) or LOOSE; FORMS_ONLY where
- *          there is nothing but the twin
+ * forms    NO_FORMS, or, where there is a twin name_as, SAME (every form gives the same bits) or LOOSE
  * memory   FIELD(member, count)         an array that the struct points to; OPTIONAL: may be NULL
  *          IN, OUT, WORK(type, name, count)  an argument: only read, written, scratch
  *          NUMBER(name)                 an argument that is a number
@@ -12,7 +11,6 @@
  *          with N(member) for a size that must be from 1 to UVLM_MOST, and V(member) for one that need not
  * arguments  of the call, &r for the struct
  */
-#include "../kernels_f32.h"
 #include "../kernels_s8.h"
 
 #define ROWS FIELD(bias, N(rows)) FIELD(m, N(rows)) FIELD(s, N(rows))
@@ -23,7 +21,8 @@ TARGET(logits_s8, uvlm_gemm, rows, SAME, GEMM OUT(int32_t, y, N(rows)), &r, x, y
 TARGET(look_up_s8, uvlm_look_up, count, SAME,
        FIELD(table, 256) IN(int8_t, x, V(count)) OUT(int8_t, y, V(count)), &r, x, y)
 TARGET(word_s8, uvlm_word, words, NO_FORMS,
-       FIELD(weight, V(words) * N(hidden)) FIELD(factor, V(words)) OUT(int8_t, y, N(hidden)) NUMBER(number), &r, number, y)
+       FIELD(weight, V(words) * N(hidden)) FIELD(factor, V(words)) OUT(int8_t, y, N(hidden)) NUMBER(number),
+       &r, number, y)
 
 /* Padding, kernel and stride may be such that no window fits: then there is no output. */
 #define WINDOWS(size, before, behind, kernel, stride) \
@@ -34,7 +33,8 @@ TARGET(word_s8, uvlm_word, words, NO_FORMS,
 TARGET(conv_s8, uvlm_conv, height, SAME,
        if (fuzz_byte() & 1) r.group = 1; else if (fuzz_byte() & 7) r.group = r.outputs = r.channels;
        FIELD(weight, TAPS) FIELD(bias, N(outputs)) FIELD(m, N(outputs)) FIELD(s, N(outputs))
-       IN(int8_t, x, N(height) * N(width) * N(channels)) OUT(int8_t, y, PLACES * N(outputs)) LONG(TAPS * PLACES), &r, x, y)
+       IN(int8_t, x, N(height) * N(width) * N(channels)) OUT(int8_t, y, PLACES * N(outputs)) LONG(TAPS * PLACES),
+       &r, x, y)
 
 /* The last number that is read, and one more. */
 #define REACH(which) ((N(positions) - 1) * V(which##_position) + (N(channels) - 1) * V(which##_channel) + 1)
@@ -63,7 +63,8 @@ TARGET(grn_s8, uvlm_grn, positions, NO_FORMS,
        FIELD(gamma, N(channels)) FIELD(beta, N(channels)) FIELD(roots, 96) IN(int8_t, x, N(positions) * N(channels))
        OUT(int8_t, y, N(positions) * N(channels)) WORK(int32_t, scratch, N(channels)), &r, x, y, scratch)
 TARGET(layer_norm_s8, uvlm_layer_norm, hidden, SAME,
-       FIELD(gamma, N(hidden)) FIELD(beta, N(hidden)) FIELD(roots, 96) IN(int8_t, x, N(hidden)) OUT(int8_t, y, N(hidden)),
+       FIELD(gamma, N(hidden)) FIELD(beta, N(hidden)) FIELD(roots, 96)
+       IN(int8_t, x, N(hidden)) OUT(int8_t, y, N(hidden)),
        &r, x, y)
 
 /* All forms agree on tables as Python makes them: no minus before the decay, powers that fall. Others harm nobody. */
@@ -88,21 +89,23 @@ TARGET(scores_s8, uvlm_scores, positions, NO_FORMS,
        FIELD(weight, N(channels)) FIELD(bias, 1) FIELD(m, 1) FIELD(s, 1) IN(int8_t, x, N(positions) * N(channels))
        OUT(int32_t, y, N(positions)), &r, x, y)
 TARGET(softmax_s32, uvlm_softmax, positions, NO_FORMS,
-       FIELD(powers, 257) IN(int32_t, x, N(positions)) OUT(int16_t, y, N(positions)) WORK(int32_t, scratch, N(positions)),
+       FIELD(powers, 257) IN(int32_t, x, N(positions)) OUT(int16_t, y, N(positions))
+       WORK(int32_t, scratch, N(positions)),
        &r, x, y, scratch)
 TARGET(attend_s8, uvlm_attend, positions, SAME,
        IN(int16_t, share, N(positions)) IN(int8_t, x, N(positions) * N(channels)) OUT(int8_t, y, N(channels)),
        &r, share, x, y)
 
 TARGET(first_s8, uvlm_first, hidden, NO_FORMS,
-       FIELD(weight, 2 * N(hidden) * N(columns)) FIELD(bias, 2 * N(hidden)) FIELD(m, 2 * N(hidden)) FIELD(s, 2 * N(hidden))
-       FIELD(tanh, 513) IN(int8_t, x, N(columns)) OUT(int8_t, h, N(hidden)) OUT(int16_t, c, N(hidden)), &r, x, h, c)
+       FIELD(weight, 2 * N(hidden) * N(columns)) FIELD(bias, 2 * N(hidden)) FIELD(m, 2 * N(hidden))
+       FIELD(s, 2 * N(hidden)) FIELD(tanh, 513) IN(int8_t, x, N(columns)) OUT(int8_t, h, N(hidden))
+       OUT(int16_t, c, N(hidden)), &r, x, h, c)
 #define GATES(count) (4 * N(hidden) * (count))
 TARGET(lstm_s8, uvlm_lstm, hidden, SAME,
        FIELD(weight, GATES(N(columns))) FIELD(bias, GATES(1)) FIELD(m, GATES(1)) FIELD(s, GATES(1))
        FIELD(weight_h, GATES(N(hidden))) FIELD(bias_h, GATES(1)) FIELD(m_h, GATES(1)) FIELD(s_h, GATES(1))
-       FIELD(sigmoid, 513) FIELD(tanh, 513) IN(int8_t, x, N(columns)) OUT(int8_t, h, N(hidden)) OUT(int16_t, c, N(hidden))
-       WORK(int32_t, scratch, GATES(1)), &r, x, h, c, scratch)
+       FIELD(sigmoid, 513) FIELD(tanh, 513) IN(int8_t, x, N(columns)) OUT(int8_t, h, N(hidden))
+       OUT(int16_t, c, N(hidden)) WORK(int32_t, scratch, GATES(1)), &r, x, h, c, scratch)
 
 /* Up to four parts: an array of pointers, as long as there are parts. */
 #define PART(p) (parts > p ? fuzz_size(r.sizes[p]) * N(positions) : 0)
@@ -115,42 +118,3 @@ TARGET(split_s8, uvlm_parts, positions, NO_FORMS,
        int32_t parts = fuzz_few(r.parts, 4); int8_t **y = fuzz_pointers(parts);
        for (int32_t p = 0; p < parts; p++) y[p] = fuzz_buffer(fuzz_size(r.sizes[p]) * N(positions), 1, WRITTEN);
        IN(int8_t, x, SUM), &r, x, y)
-
-/* Float kernels. Without a struct of its own a kernel has one here, for the count. */
-typedef struct {
-    int32_t count;
-} counted;
-#define COUNTED IN(float, x, V(count)) OUT(float, y, V(count))
-TARGET(exp_f32_lut, counted, count, LOOSE, COUNTED NEGATIVE(x), x, y, r.count)
-TARGET(exp_f32_poly, counted, count, LOOSE, COUNTED NEGATIVE(x), x, y, r.count)
-TARGET(sigmoid_f32_lut, counted, count, NO_FORMS, COUNTED, x, y, r.count)
-TARGET(softplus_f32_lut, counted, count, NO_FORMS, COUNTED, x, y, r.count)
-
-/* A with any numbers: what the steps say is not looked at again must do no harm. */
-#define RATES FIELD(A, N(channels) * N(states)) FIELD(D, N(channels))
-#define INPUTS(steps)                                                                                           \
-    IN(float, delta, (steps) * N(channels)) POSITIVE(delta) IN(float, u, (steps) * N(channels))                 \
-    IN(float, b, (steps) * N(states)) IN(float, c, (steps) * N(states)) OUT(float, h, N(channels) * N(states))  \
-    OUT(float, y, (steps) * N(channels))
-TARGET(ssm_check_f32, uvlm_float_ssm, channels, NO_FORMS, RATES, &r)
-TARGET(ssm_step_f32, uvlm_float_ssm, channels, NO_FORMS, RATES INPUTS(1), &r, delta, u, b, c, h, y)
-TARGET(ssm_step_f32_lut, uvlm_float_ssm, channels, LOOSE, RATES INPUTS(1), &r, delta, u, b, c, h, y)
-TARGET(ssm_step_f32_poly, uvlm_float_ssm, channels, LOOSE, RATES INPUTS(1), &r, delta, u, b, c, h, y)
-#define SEQUENCE RATES NUMBER(steps) INPUTS(fuzz_size(steps)) LONG(N(channels) * N(states) * steps)
-TARGET(ssm_scan_f32, uvlm_float_ssm, channels, NO_FORMS, SEQUENCE, &r, steps, delta, u, b, c, h, y)
-TARGET(ssm_scan_f32_lut, uvlm_float_ssm, channels, LOOSE, SEQUENCE, &r, steps, delta, u, b, c, h, y)
-TARGET(ssm_scan_f32_poly, uvlm_float_ssm, channels, LOOSE, SEQUENCE, &r, steps, delta, u, b, c, h, y)
-
-TARGET(layer_norm_f32, uvlm_float_layer_norm, hidden, NO_FORMS,
-       FIELD(gamma, N(hidden)) FIELD(beta, N(hidden)) IN(float, x, N(hidden)) OUT(float, y, N(hidden)), &r, x, y)
-TARGET(grn_f32, uvlm_float_grn, positions, NO_FORMS,
-       FIELD(gamma, N(channels)) FIELD(beta, N(channels)) IN(float, x, N(positions) * N(channels))
-       OUT(float, y, N(positions) * N(channels)) WORK(double, scratch, N(channels)), &r, x, y, scratch)
-TARGET(lstm_step_f32, uvlm_float_lstm, hidden, NO_FORMS,
-       FIELD(weight, GATES(N(columns))) FIELD(bias, GATES(1)) FIELD(weight_h, GATES(N(hidden))) FIELD(bias_h, GATES(1))
-       IN(float, x, N(columns)) OUT(float, h, N(hidden)) OUT(float, c, N(hidden)) WORK(float, scratch, GATES(1)),
-       &r, x, h, c, scratch)
-TARGET(bahdanau_f32, uvlm_float_attention, positions, NO_FORMS,
-       FIELD(weight, N(wide) * N(asking)) FIELD(score, N(wide)) IN(float, x, N(positions) * N(channels))
-       IN(float, keys, N(positions) * N(wide)) IN(float, query, N(asking)) OUT(float, y, N(channels))
-       OUT(float, share, N(positions)) WORK(float, scratch, N(wide)), &r, x, keys, query, y, share, scratch)

@@ -1,4 +1,4 @@
-/* The float kernels, as in targets.h. Forms may differ in the last bits here: tests/test_kernels_f32.py has the bounds. */
+/* The float kernels, as in targets.h. Forms may differ in the last bits; tests/test_kernels_f32.py has the bounds. */
 #include "../kernels_f32.h"
 
 /* Mostly numbers between two ends, which a kernel takes; else whatever bits there are, NaN included. */
@@ -27,8 +27,9 @@ TARGET(softplus_f32_lut, counted, count, NO_FORMS, MANY(-100, 100), x, y, r.coun
 
 #define SSM(steps)                                                                                                    \
     FIELD(A, N(channels) * N(states)) between(r.A, N(channels) * N(states), -16, 0); FIELD(D, N(channels))            \
-    FLOATS(delta, (steps) * N(channels), 0, 2) FLOATS(u, (steps) * N(channels), -4, 4) IN(float, b, (steps) * N(states)) \
-    IN(float, c, (steps) * N(states)) OUT(float, h, N(channels) * N(states)) OUT(float, y, (steps) * N(channels))     \
+    FLOATS(delta, (steps) * N(channels), 0, 2) FLOATS(u, (steps) * N(channels), -4, 4)                                \
+    IN(float, b, (steps) * N(states)) IN(float, c, (steps) * N(states)) OUT(float, h, N(channels) * N(states))           \
+    OUT(float, y, (steps) * N(channels))                                                                              \
     LONG(16 * N(channels) * N(states) * (steps))
 #define STEPS NUMBER(steps) SSM(fuzz_size(steps))
 TARGET(ssm_check_f32, uvlm_float_ssm, channels, NO_FORMS,
@@ -37,8 +38,8 @@ TARGET(ssm_step_f32, uvlm_float_ssm, channels, NO_FORMS, SSM(1), &r, delta, u, b
 TARGET(ssm_step_f32_lut, uvlm_float_ssm, channels, LOOSE, SSM(1), &r, delta, u, b, c, h, y)
 TARGET(ssm_step_f32_poly, uvlm_float_ssm, channels, LOOSE, SSM(1), &r, delta, u, b, c, h, y)
 TARGET(ssm_scan_f32, uvlm_float_ssm, channels, NO_FORMS, STEPS, &r, steps, delta, u, b, c, h, y)
-TARGET(ssm_scan_f32_lut, uvlm_float_ssm, channels, FORMS_ONLY, STEPS, &r, steps, delta, u, b, c, h, y)
-TARGET(ssm_scan_f32_poly, uvlm_float_ssm, channels, FORMS_ONLY, STEPS, &r, steps, delta, u, b, c, h, y)
+TARGET(ssm_scan_f32_lut, uvlm_float_ssm, channels, LOOSE, STEPS, &r, steps, delta, u, b, c, h, y)
+TARGET(ssm_scan_f32_poly, uvlm_float_ssm, channels, LOOSE, STEPS, &r, steps, delta, u, b, c, h, y)
 
 TARGET(layer_norm_f32, uvlm_float_layer_norm, hidden, NO_FORMS,
        FIELD(gamma, N(hidden)) FIELD(beta, N(hidden)) FLOATS(x, N(hidden), -8, 8) OUT(float, y, N(hidden))

@@ -48,5 +48,6 @@ static uvlm_record *records(int32_t count) {
 #define RECORDS r.records = records(fuzz_few(r.count, 4)); if (r.count > 4) return;
 TARGET(program_arena, uvlm_program, count, NO_FORMS, RECORDS OUT(int64_t, bytes, 1), &r, bytes)
 TARGET(program_run, uvlm_program, count, LOOSE,
-       RECORDS int64_t bytes = fuzz_byte() & 7 ? 16 * fuzz_byte() : fuzz_number(); int32_t *arena = fuzz_buffer(bytes, 1, FREE),
+       RECORDS int64_t bytes = fuzz_byte() & 7 ? 16 * fuzz_byte() : fuzz_number();
+       int32_t *arena = fuzz_buffer(bytes, 1, FREE),
        &r, arena, bytes)

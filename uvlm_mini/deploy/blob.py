@@ -69,7 +69,7 @@ def planned(captioner: Captioner) -> tuple[CProgram, CProgram, str]:
     encoder = CProgram(captioner.encoder, {"pixels": (3, side, side)})
     name = bias_map(decoder.step)
     step = replace(decoder.step, outputs=(*decoder.step.outputs, name))
-    shapes = {"word": (decoder.word.arrays["weight"].shape[1],)}
+    shapes: dict[str, tuple[int, ...]] = {"word": (decoder.word.arrays["weight"].shape[1],)}
     shapes |= {given: encoder.values[given].python for given in encoder.outputs}
     shapes |= {given: value.shape for given, value in decoder.empty.items()}
     if set(shapes) != set(step.inputs):

@@ -159,8 +159,11 @@ def _surroundings(sanitize: bool) -> str:
 
 def _run(plan: Plan, what: str, arguments: list[str]) -> None:
     command = [*plan.compiler.command, *arguments]
-    clean = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}  # the sanitizers are not for it
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=clean)
+    surroundings = {
+        name: value for name, value in os.environ.items() if name != "LD_PRELOAD"
+    }  # a sanitizer is not for it
+    surroundings["LC_ALL"] = "C"  # its errors in English, where `complaint` finds them
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=surroundings)
     if done.returncode:
         error = RuntimeError(
             f"The C compiler ({plan.compiler.name}) failed at {what}, where it should say nothing: "

@@ -21,6 +21,8 @@ from .build import library
 from .structs import CHANGED, Shape, input_types, output_types, sizes_of, struct
 
 FORMS = ("plain", "avx2", "avx512", "mve")  # their numbers in csrc/status.h are their places
+# Looked up, not made: asked for its name, a dtype takes longer than a kernel
+C_TYPES = {np.dtype(name): f"{name}_t[]" for name in ("int8", "int16", "int32")}
 SUFFIX = {"scan": "s16", "softmax": "s32"}  # of the C function; all others have s8
 STATUS = {
     1: "a pointer is NULL; give every array",
@@ -130,7 +132,7 @@ class Kernel:
         for i, place in changed.items():
             outputs[place] = inputs[i]
         made = [
-            ffi.from_buffer(f"{y.dtype}_t[]", y, require_writable=True)
+            ffi.from_buffer(C_TYPES[y.dtype], y, require_writable=True)
             for i, y in enumerate(outputs)
             if i not in changed.values()
         ]
@@ -158,7 +160,7 @@ class Kernel:
             raise ValueError(f"Input {i} of {self.kind} is not contiguous; give np.ascontiguousarray of it.")
         if changed and not x.flags.writeable:
             raise ValueError(f"Input {i} of {self.kind} is changed by it and cannot be written to; give a copy.")
-        return ffi.from_buffer(f"{kind}_t[]", x)
+        return ffi.from_buffer(C_TYPES[kind], x)
 
 
 def _number(x: Any) -> int:

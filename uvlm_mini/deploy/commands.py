@@ -1,0 +1,110 @@
+"""`uvlm deploy`: the captioner as a blob, in C on this computer, and as firmware on an emulated Cortex-M55."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+from ..paths import data_path
+
+BLOB = "uvlm_mini.bin"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What `uvlm deploy` takes."""
+    ways = parser.add_subparsers(dest="way", metavar="WAY", required=True)
+
+    def way(name: str, text: str) -> argparse.ArgumentParser:
+        return ways.add_parser(name, help=text, description=text)
+
+    p = way("blob", "Write the int8 captioner as one file for C.")
+    p.add_argument("folder", help="with the two files that `uvlm quantize` wrote")
+    p.add_argument("--out", default=BLOB, help=f"the file to write (default: {BLOB})")
+    p = way("caption", "Caption pictures in C on this computer.")
+    p.add_argument("pictures", nargs="+")
+    _common(p)
+    p = way("firmware", "Build the firmware for a Cortex-M55.")
+    p.add_argument("--blob", help="the shipped one if not given")
+    p.add_argument("--scalar", action="store_true", help="without Helium")
+    p.add_argument("--out", default="build/firmware/caption.elf", help="the ELF file (default: %(default)s)")
+    p = way("run", "Caption a picture on an emulated Cortex-M55, and count instructions.")
+    p.add_argument("picture")
+    _common(p)
+    p.add_argument("--scalar", action="store_true", help="without Helium")
+    p.add_argument("--seconds", type=float, default=120.0, help="how long it may take (default: %(default)s)")
+
+
+def _common(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--blob", help="the shipped one if not given")
+    p.add_argument("--beam", type=int, default=3, help="beginnings that the search keeps, 1 to 8 (default: 3)")
+
+
+def blob_of(name: str | None) -> bytes:
+    """The content of a blob, the shipped one if no name is given."""
+    return (Path(name) if name else data_path(BLOB)).read_bytes()
+
+
+def deploy(given: argparse.Namespace) -> int:
+    """Do what was asked; 1 if a compiler or the emulator is missing, refuses or does not end."""
+    try:
+        return {"blob": _blob, "caption": _caption, "firmware": _firmware, "run": _run}[given.way](given)
+    except (RuntimeError, TimeoutError) as error:
+        print(f"uvlm: {error}", file=sys.stderr)
+        return 1
+
+
+def _blob(given: argparse.Namespace) -> int:
+    from ..quantize.integer import Captioner
+    from .blob import CCaptioner, write
+
+    data = write(Captioner.load(given.folder))
+    made = CCaptioner(data)  # it opens, before it is written
+    path = Path(given.out)
+    beside = path.with_name(path.name + ".part")
+    beside.write_bytes(data)
+    beside.replace(path)
+    print(f"{path}: {len(data):,} bytes; {made.memory:,} bytes of memory beside it with a beam of 3, on this computer")
+    return 0
+
+
+def _caption(given: argparse.Namespace) -> int:
+    from ..pictures import read_picture
+    from .blob import CCaptioner
+
+    captioner = CCaptioner(blob_of(given.blob), given.beam)
+    for name in given.pictures:
+        caption = captioner.caption(read_picture(name, captioner.side))
+        print(f"{name}: {caption}" if len(given.pictures) > 1 else caption)
+    return 0
+
+
+def _firmware(given: argparse.Namespace) -> int:
+    from .firmware import build
+
+    path = build(blob_of(given.blob), not given.scalar, Path(given.out))
+    print(f"{path}: {path.stat().st_size:,} bytes")
+    return 0
+
+
+def _run(given: argparse.Namespace) -> int:
+    from ..pictures import read_picture
+    from .blob import CCaptioner
+    from .firmware import build, run
+
+    data = blob_of(given.blob)
+    picture = read_picture(given.picture, CCaptioner(data, given.beam).side)
+    told = run(build(data, not given.scalar), picture, given.beam, "count", seconds=given.seconds)
+    print(told.caption)
+    print(f"\ninstructions, {'with' if told.form == 'mve' else 'without'} Helium")
+    for network, whole in (("encoder", told.encoder), ("step", None)):
+        parts: Counter[str] = Counter()
+        for where, kind, instructions in told.records:
+            parts[kind] += instructions * (where == network)
+        print(f"  {network:20}{whole or parts.total():14,}")
+        for kind, instructions in parts.most_common():
+            if instructions:
+                print(f"    {kind:18}{instructions:14,}")
+    print(f"  {'all steps, search':20}{told.search:14,}")
+    return 0
