@@ -34,8 +34,9 @@ typedef struct {
 
 static channel channel_of(const uvlm_scan *r, int32_t i, int8_t dt, int8_t u) {
     int32_t mantissa = r->mantissa[dt + 128], k = r->shift[dt + 128];
-    channel made = {mantissa, k + r->A_shift[i], uvlm_shift_half_up(mantissa * (u - r->zero_u), 1), r->write_m[i],
-                    r->write_s[i] + k, r->zero_b, r->zero_c, r->powers};
+    channel made = {mantissa,      k + r->A_shift[i], uvlm_shift_half_up(mantissa * (u - r->zero_u), 1),
+                    r->write_m[i], r->write_s[i] + k, r->zero_b,
+                    r->zero_c,     r->powers};
     return made;
 }
 
@@ -63,6 +64,17 @@ static int32_t states_plain(const channel *r, int32_t count, const int16_t *A, c
         read += h[n] * (c[n] - r->zero_c);
     }
     return read;
+}
+
+/* The channels from `i` to `end`, one after the other. */
+static void channels_of(states *of, const uvlm_scan *r, int32_t i, int32_t end, const int8_t *dt, const int8_t *u,
+                        const int8_t *b, const int8_t *c, int16_t *h, int8_t *y) {
+    for (; i < end; i++) {
+        size_t at = (size_t)i * (size_t)r->states;
+        channel one = channel_of(r, i, dt[i], u[i]);
+        int32_t read = of(&one, r->states, r->A + at, b, c, h + at);
+        y[i] = output(r, i, read, u[i] - r->zero_u);
+    }
 }
 
 #ifdef UVLM_X86
@@ -99,8 +111,8 @@ UVLM_FOR_AVX2 static int32_t states_avx2(const channel *r, int32_t count, const 
     return n < count ? sum + states_plain(r, count - n, A + n, b + n, c + n, h + n) : sum;
 }
 
-/* The same 16 states at a time, in one function for all channels. What the plain form does in 32 bits and can be done
- * in less:
+/* The same 16 states at a time, and what is a channel's own for 16 channels at a time. What the plain form does in 32
+ * bits and can be done in less:
  *
  *   delta |A|   both have 15 bits and lie in the lower halves of the lanes: vpmaddwd multiplies them in one step
  *   table       an entry and its neighbour are one read of 64 bits: half as many as one by one
@@ -113,17 +125,39 @@ typedef struct {
     int16_t c[256];
 } shared;
 
-UVLM_IN_AVX512 __m256i states_avx512(const channel *r, __mmask16 some, const int16_t *A, const int32_t *b,
-                                     const int16_t *c, int16_t *h) {
+/* What is the same for all states of a channel, for 16 channels: from here it is read into all lanes at once. */
+typedef struct {
+    int32_t mantissa[16], t_shift[16], t_half[16], given[16], m[16], s[16], half[16];
+    int32_t in[16]; /* u less its zero point */
+} sixteen;
+
+/* False if a shift is out of what the vectors do. */
+UVLM_FOR_AVX512 static int sixteen_of(const uvlm_scan *r, int32_t i, const int8_t *dt, const int8_t *u, sixteen *made) {
+    uint32_t largest = 0;
+    for (int32_t k = 0; k < 16; k++) {
+        channel one = channel_of(r, i + k, dt[i + k], u[i + k]);
+        uint32_t t = (uint32_t)one.t_shift, s = (uint32_t)one.s, last = (uint32_t)r->read_s[i + k];
+        largest |= t | s | last;
+        made->mantissa[k] = one.mantissa, made->t_shift[k] = one.t_shift, made->given[k] = one.given;
+        made->m[k] = one.m, made->s[k] = one.s, made->in[k] = u[i + k] - r->zero_u;
+        made->t_half[k] = (int32_t)((1u << (t & 31)) >> 1), made->half[k] = (int32_t)((1u << (s & 31)) >> 1);
+    }
+    return largest < 32;
+}
+
+/* Some states of channel k of them: changes h, gives h c in eight parts. */
+UVLM_IN_AVX512 __m256i states_avx512(const sixteen *of, int32_t k, const int32_t *powers, __mmask16 some,
+                                     const int16_t *A, const int32_t *b, const int16_t *c, int16_t *h) {
     const __m512i one = _mm512_set1_epi32(1), low_byte = _mm512_set1_epi32(255), half = _mm512_set1_epi64(1 << 30);
     const __m512i even_lanes = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-    const __m512i odd_lanes = _mm512_add_epi32(even_lanes, one), m = _mm512_set1_epi32(r->m);
-    const __m512i t_shift = _mm512_set1_epi32(r->t_shift), s = _mm512_set1_epi32(r->s);
-    __m512i t = _mm512_madd_epi16(_mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(some, A)), _mm512_set1_epi32(r->mantissa));
-    t = _mm512_srav_epi32(_mm512_add_epi32(t, _mm512_set1_epi32((int32_t)((1u << r->t_shift) >> 1))), t_shift);
+    const __m512i odd_lanes = _mm512_add_epi32(even_lanes, one), m = _mm512_set1_epi32(of->m[k]);
+    __m512i a = _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(some, A));
+    __m512i t =
+        _mm512_add_epi32(_mm512_madd_epi16(a, _mm512_set1_epi32(of->mantissa[k])), _mm512_set1_epi32(of->t_half[k]));
+    t = _mm512_srav_epi32(t, _mm512_set1_epi32(of->t_shift[k]));
     __m512i whole = _mm512_srli_epi32(t, 16), i = _mm512_and_si512(_mm512_srli_epi32(t, 8), low_byte);
-    __m512i first = _mm512_i32gather_epi64(_mm512_castsi512_si256(i), r->powers, 4);
-    __m512i second = _mm512_i32gather_epi64(_mm512_extracti64x4_epi64(i, 1), r->powers, 4);
+    __m512i first = _mm512_i32gather_epi64(_mm512_castsi512_si256(i), powers, 4);
+    __m512i second = _mm512_i32gather_epi64(_mm512_extracti64x4_epi64(i, 1), powers, 4);
     __m512i low = _mm512_permutex2var_epi32(first, even_lanes, second);
     __m512i high = _mm512_permutex2var_epi32(first, odd_lanes, second);
     __m512i fall = _mm512_mullo_epi32(_mm512_sub_epi32(low, high), _mm512_and_si512(t, low_byte));
@@ -132,15 +166,45 @@ UVLM_IN_AVX512 __m256i states_avx512(const channel *r, __mmask16 some, const int
     y = _mm512_maskz_srav_epi32(_mm512_cmple_epu32_mask(whole, _mm512_set1_epi32(30)), y, whole);
     y = _mm512_srai_epi32(_mm512_add_epi32(y, _mm512_set1_epi32(1 << 14)), 15);
     __m256i decay = _mm512_cvtsepi32_epi16(y); /* 32,768 becomes 32,767 */
-    __m512i at = _mm512_mullo_epi32(_mm512_loadu_si512(b), _mm512_set1_epi32(r->given));
+    __m512i at = _mm512_mullo_epi32(_mm512_loadu_si512(b), _mm512_set1_epi32(of->given[k]));
     __m512i even = _mm512_add_epi64(_mm512_mul_epi32(at, m), half);
     __m512i odd = _mm512_add_epi64(_mm512_mul_epi32(_mm512_srli_epi64(at, 32), m), half);
     __m512i write = _mm512_mask_mov_epi32(_mm512_srli_epi64(even, 31), 0xAAAA, _mm512_slli_epi64(odd, 1));
-    write = _mm512_srav_epi32(_mm512_add_epi32(write, _mm512_set1_epi32((int32_t)((1u << r->s) >> 1))), s);
+    write = _mm512_srav_epi32(_mm512_add_epi32(write, _mm512_set1_epi32(of->half[k])), _mm512_set1_epi32(of->s[k]));
     __m256i old = _mm256_mulhrs_epi16(decay, _mm256_maskz_loadu_epi16(some, h));
     __m256i kept = _mm512_cvtsepi32_epi16(_mm512_add_epi32(_mm512_cvtepi16_epi32(old), write)); /* saturates */
     _mm256_mask_storeu_epi16(h, some, kept);
     return _mm256_madd_epi16(kept, _mm256_loadu_si256((const __m256i *)(const void *)c));
+}
+
+/* Eight parts of 16 sums to the sums: by adding up while it turns them, as a tree. */
+UVLM_IN_AVX512 __m512i totals_avx512(const __m256i *parts) {
+    __m128i fours[4];
+    for (int32_t k = 0; k < 4; k++, parts += 4) {
+        __m256i two = _mm256_hadd_epi32(_mm256_hadd_epi32(parts[0], parts[1]), _mm256_hadd_epi32(parts[2], parts[3]));
+        fours[k] = _mm_add_epi32(_mm256_castsi256_si128(two), _mm256_extracti128_si256(two, 1));
+    }
+    __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(fours[0]), fours[1], 1);
+    __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(fours[2]), fours[3], 1);
+    return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+}
+
+/* `output` of 16 channels. */
+UVLM_IN_AVX512 __m128i outputs_avx512(const uvlm_scan *r, int32_t i, __m512i read, __m512i in) {
+    __m512i s = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(r->read_s + i)));
+    __m512i D = _mm512_cvtepi16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)(r->D + i)));
+    read = uvlm_requantise_each_avx512(read, _mm512_loadu_si512(r->read_m + i), s);
+    __m512i direct = uvlm_requantise_avx512(_mm512_mullo_epi32(D, in), r->direct_m, r->direct_s);
+    __m256i halves[2];
+    for (int32_t k = 0; k < 2; k++) { /* the sum has 33 bits */
+        __m256i a = k ? _mm512_extracti64x4_epi64(read, 1) : _mm512_castsi512_si256(read);
+        __m256i b = k ? _mm512_extracti64x4_epi64(direct, 1) : _mm512_castsi512_si256(direct);
+        __m512i sum = _mm512_add_epi64(_mm512_cvtepi32_epi64(a), _mm512_cvtepi32_epi64(b));
+        sum = _mm512_add_epi64(sum, _mm512_set1_epi64((1ll << r->places) >> 1));
+        halves[k] = _mm512_cvtsepi64_epi32(_mm512_sra_epi64(sum, _mm_cvtsi32_si128(r->places)));
+    }
+    __m512i both = _mm512_inserti64x4(_mm512_castsi256_si512(halves[0]), halves[1], 1);
+    return uvlm_narrow_avx512(both, r->zero_y);
 }
 
 UVLM_FOR_AVX512 static void channels_avx512(const uvlm_scan *r, const int8_t *dt, const int8_t *u, const int8_t *b,
@@ -150,27 +214,29 @@ UVLM_FOR_AVX512 static void channels_avx512(const uvlm_scan *r, const int8_t *dt
         of_all.b[n] = b[n] - r->zero_b;
         of_all.c[n] = (int16_t)(c[n] - r->zero_c);
     }
-    for (int32_t i = 0; i < r->channels; i++) {
-        size_t at = (size_t)i * (size_t)r->states;
-        channel one = channel_of(r, i, dt[i], u[i]);
-        int32_t read = 0;
-        if (one.t_shift < 0 || one.t_shift > 31 || one.s < 0 || one.s > 31) {
-            read = states_plain(&one, r->states, r->A + at, b, c, h + at);
-        } else {
-            __m256i sums = _mm256_setzero_si256();
+    int32_t i = 0;
+    for (; i + 16 <= r->channels; i += 16) {
+        sixteen of;
+        __m256i parts[16];
+        if (!sixteen_of(r, i, dt, u, &of)) {
+            channels_of(states_plain, r, i, i + 16, dt, u, b, c, h, y);
+            continue;
+        }
+        for (int32_t k = 0; k < 16; k++) {
+            size_t at = (size_t)(i + k) * (size_t)r->states;
+            parts[k] = _mm256_setzero_si256();
             for (int32_t n = 0; n < r->states; n += 16) {
                 int32_t left = r->states - n;
                 __mmask16 some = left >= 16 ? 0xFFFF : (__mmask16)((1 << left) - 1);
                 size_t from = at + (size_t)n;
-                sums = _mm256_add_epi32(
-                    sums, states_avx512(&one, some, r->A + from, of_all.b + n, of_all.c + n, h + from));
+                parts[k] = _mm256_add_epi32(parts[k], states_avx512(&of, k, r->powers, some, r->A + from, of_all.b + n,
+                                                                    of_all.c + n, h + from));
             }
-            __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
-            sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4E));
-            read = _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xB1)));
         }
-        y[i] = output(r, i, read, u[i] - r->zero_u);
+        __m128i made = outputs_avx512(r, i, totals_avx512(parts), _mm512_loadu_si512(of.in));
+        _mm_storeu_si128((__m128i *)(void *)(y + i), made);
     }
+    channels_of(states_plain, r, i, r->channels, dt, u, b, c, h, y);
 }
 #endif
 
@@ -220,28 +286,17 @@ static void channels_mve(const uvlm_scan *r, const int8_t *dt, const int8_t *u, 
 }
 #endif
 
-/* All channels, one after the other. */
-static void channels_of(states *of, const uvlm_scan *r, const int8_t *dt, const int8_t *u, const int8_t *b,
-                        const int8_t *c, int16_t *h, int8_t *y) {
-    for (int32_t i = 0; i < r->channels; i++) {
-        size_t at = (size_t)i * (size_t)r->states;
-        channel one = channel_of(r, i, dt[i], u[i]);
-        int32_t read = of(&one, r->states, r->A + at, b, c, h + at);
-        y[i] = output(r, i, read, u[i] - r->zero_u);
-    }
-}
-
 int uvlm_scan_s16_as(int form, const uvlm_scan *r, const int8_t *dt, const int8_t *u, const int8_t *b, const int8_t *c,
                      int16_t *h, int8_t *y) {
     int status = wrong(r, dt, u, b, c, h, y);
     if (status) return status;
     switch (uvlm_has(form) ? form : -1) {
     case UVLM_PLAIN:
-        channels_of(states_plain, r, dt, u, b, c, h, y);
+        channels_of(states_plain, r, 0, r->channels, dt, u, b, c, h, y);
         return UVLM_OK;
 #ifdef UVLM_X86
     case UVLM_AVX2:
-        channels_of(states_avx2, r, dt, u, b, c, h, y);
+        channels_of(states_avx2, r, 0, r->channels, dt, u, b, c, h, y);
         return UVLM_OK;
     case UVLM_AVX512:
         channels_avx512(r, dt, u, b, c, h, y);
