@@ -4,8 +4,10 @@ It stands in the root folder because pytest applies the hooks of a conftest.py o
 """
 
 import os
+import time
 from collections import defaultdict
 from collections.abc import Iterator
+from queue import Empty
 from typing import Any
 
 import pytest
@@ -24,6 +26,32 @@ def pytest_collectstart(collector: pytest.Collector) -> None:
     """Let a machine's own warnings on stderr pass; the notebook linter forbids stderr in committed outputs."""
     if hasattr(collector, "skip_compare"):  # a notebook; this must stay a tuple, nbval tests membership in it
         collector.skip_compare = (*collector.skip_compare, "stderr")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let nbval notice a kernel that has died: by itself it waits until the cell's time is over, and then says that."""
+    if config.pluginmanager.hasplugin("nbval"):
+        from nbval.kernel import RunningKernel
+
+        RunningKernel.get_message = _get_message
+
+
+def _get_message(kernel: Any, stream: str, timeout: float | None = None) -> Any:
+    """The next message of a kernel, as nbval asks for it: Empty after so many seconds."""
+    ask = {"iopub": kernel.kc.get_iopub_msg, "shell": kernel.kc.get_shell_msg}[stream]
+    end = time.monotonic() + (timeout if timeout is not None else float("inf"))
+    while True:
+        alive = kernel.is_alive()  # asked first: what it sent before it died is still read
+        try:
+            return ask(timeout=min(1.0, max(0.0, end - time.monotonic())))
+        except Empty:
+            if not alive:
+                raise RuntimeError(
+                    "The kernel died in this cell. C code that reads or writes outside of its arrays does that; "
+                    "try it out in another process, as uvlm_mini.exercises does."
+                ) from None
+            if time.monotonic() >= end:
+                raise
 
 
 @pytest.hookimpl(hookwrapper=True)

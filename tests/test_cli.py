@@ -18,7 +18,7 @@ from uvlm_mini.doctor import report
 from uvlm_mini.model import UVLM
 from uvlm_mini.paths import data_path
 
-# What the shipped weights say of a picture that they were never trained on. The C captioner will have to say it, too.
+# What the shipped weights say of a picture that they were never trained on. So does the captioner in C: test_deploy.py.
 GOLDEN = ("test", 28)
 GOLDEN_CAPTION = (data_path("golden.txt")).read_text(encoding="utf-8").strip()
 

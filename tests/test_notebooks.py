@@ -95,6 +95,7 @@ SPOILERS: list[tuple[rules.Rule, Spoiler]] = [
     (rules.no_errors, output(2, ERROR)),
     (rules.no_trailing_semicolon, source(3, "x;")),
     (rules.no_trailing_semicolon, source(3, "x;  # quiet")),
+    (rules.no_trailing_semicolon, source(3, 'c = """\nint a;\n"""\nx;')),
     (rules.no_output_history, source(3, "Out[1]")),
     (rules.no_svg, output(5, SVG)),
     (rules.no_svg, source(2, "%config InlineBackend.figure_format = 'svg'")),
@@ -142,6 +143,13 @@ def test_good_notebook_passes() -> None:
     assert rules.lint(nb) == []
 
 
+def test_c_in_a_string_may_end_in_semicolons() -> None:
+    """It is no Python."""
+    nb = good_notebook()
+    source(3, 'c = """\nint a;\nint b;\n"""\nx')(nb)
+    assert rules.lint(nb) == []
+
+
 @pytest.mark.parametrize(("rule", "spoil"), SPOILERS, ids=lambda value: getattr(value, "__name__", ""))
 def test_rule_notices(rule: rules.Rule, spoil: Spoiler) -> None:
     """Each spoiled notebook is reported by the rule that is meant to."""
@@ -184,3 +192,11 @@ def test_nbval_compares(source_text: str, committed: str, budget: float, verdict
     """Equal outputs pass, others fail; times and addresses are no difference; a slow notebook fails."""
     report = run_nbval(tmp_path, source_text, committed, budget)
     assert verdict in report, report
+
+
+@pytest.mark.slow
+def test_a_crash_in_c_fails_soon_and_names_the_cell(tmp_path: Path) -> None:
+    """nbval alone would wait until the time of the cell is over, which here is longer than a test may take."""
+    report = run_nbval(tmp_path, "import ctypes; ctypes.string_at(0)", "2\n")
+    assert "1 failed" in report and "n.ipynb::Cell 0" in report, report
+    assert "The kernel died in this cell" in report, report

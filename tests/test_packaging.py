@@ -176,7 +176,8 @@ def test_wheel_carries_code_and_data(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     code = {str(path.relative_to(ROOT).as_posix()) for path in (ROOT / "uvlm_mini").rglob("*.py")}
     data = {f"uvlm_mini/_data/{path.relative_to(ROOT / 'data').as_posix()}" for path in (ROOT / "data").rglob("*.*")}
-    kernels = {f"uvlm_mini/_csrc/{path.relative_to(ROOT / 'csrc').as_posix()}" for path in (ROOT / "csrc").rglob("*.*")}
+    csrc = ROOT / "csrc"
+    kernels = {f"uvlm_mini/_csrc/{path.relative_to(csrc).as_posix()}" for path in csrc.rglob("[!.]*.*")}
     results = {f"uvlm_mini/_results/{path.name}" for path in (ROOT / "benchmarks" / "results").glob("*.json")}
     assert data and results and kernels
     assert code | data | results | kernels <= names

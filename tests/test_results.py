@@ -28,6 +28,7 @@ from benchmarks import (
     modulation_cost,
     norms,
     paper_cost,
+    quarter,
     record,
     recurrence,
     scst_step,
@@ -95,6 +96,11 @@ def test_cfq_costs_what_it_may() -> None:
     whole = rows["whole test split"]
     assert whole["cfq"]["CIDEr"] > 0.99 * whole["float"]["CIDEr"]
     assert whole["cfq"]["right"] > whole["float"]["right"] - 0.005
+
+
+def test_quarter() -> None:
+    """A tiny model still learns in the same way through four stages, with an LSTM as its decoder."""
+    agree(result("quarter"), "four tiny stages", quarter.small())
 
 
 def test_encoder_ablation() -> None:

@@ -59,7 +59,7 @@ TARGET(pool_s8, uvlm_pool, height, NO_FORMS,
        IN(int8_t, x, MAP) OUT(int8_t, y, MAP / SQUARE), &r, x, y)
 TARGET(enlarge_s8, uvlm_pool, height, NO_FORMS, IN(int8_t, x, MAP) OUT(int8_t, y, MAP * N(side) * N(side)), &r, x, y)
 
-TARGET(grn_s8, uvlm_grn, positions, NO_FORMS,
+TARGET(grn_s8, uvlm_grn, positions, SAME,
        FIELD(gamma, N(channels)) FIELD(beta, N(channels)) FIELD(roots, 96) IN(int8_t, x, N(positions) * N(channels))
        OUT(int8_t, y, N(positions) * N(channels)) WORK(int32_t, scratch, N(channels)), &r, x, y, scratch)
 TARGET(layer_norm_s8, uvlm_layer_norm, hidden, SAME,

@@ -28,7 +28,7 @@ TARGET(softplus_f32_lut, counted, count, NO_FORMS, MANY(-100, 100), x, y, r.coun
 #define SSM(steps)                                                                                                    \
     FIELD(A, N(channels) * N(states)) between(r.A, N(channels) * N(states), -16, 0); FIELD(D, N(channels))            \
     FLOATS(delta, (steps) * N(channels), 0, 2) FLOATS(u, (steps) * N(channels), -4, 4)                                \
-    IN(float, b, (steps) * N(states)) IN(float, c, (steps) * N(states)) OUT(float, h, N(channels) * N(states))           \
+    IN(float, b, (steps) * N(states)) IN(float, c, (steps) * N(states)) OUT(float, h, N(channels) * N(states)) \
     OUT(float, y, (steps) * N(channels))                                                                              \
     LONG(16 * N(channels) * N(states) * (steps))
 #define STEPS NUMBER(steps) SSM(fuzz_size(steps))

@@ -33,7 +33,7 @@ NAMES = ("pretrain", "decoder", "together", "scst")
 SIDES = ("left", "right", "above", "below")
 UNASKED = -1
 EXCHANGES = [[0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]]  # of red, green and blue
-EMPTY = 0.1  # weight of empty cells in stage 1: nine in ten are empty, and saying so is easy
+EMPTY = 0.1  # weight of empty cells in stage 1: three in four are empty, and saying so is easy
 
 
 @dataclass(frozen=True)

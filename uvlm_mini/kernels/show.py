@@ -1,0 +1,118 @@
+"""Figures of chapter 9. What they are made of is computed by functions of its own, which tests check.
+
+matplotlib is imported where it is used.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..viz import DASHES, PALETTE, WIDTH
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PARTS = {"output": "tied output", "core": "core", "look": "look at the picture", "rest": "rest"}
+
+
+def turns(calls: Mapping[str, Callable[[], Any]], rounds: int = 30, repeat: int = 10) -> dict[str, float]:
+    """Microseconds that calls take, in time of this process alone: the best of several rounds in which all take turns.
+
+    Parameters
+    ----------
+    calls : by name.
+    rounds, repeat : how often each gets its turn, and how often it is called then.
+    """
+    found = dict.fromkeys(calls, float("inf"))
+    for _ in range(rounds):
+        for name, call in calls.items():
+            start = time.process_time_ns()
+            for _ in range(repeat):
+                call()
+            found[name] = min(found[name], (time.process_time_ns() - start) / repeat / 1e3)
+    return found
+
+
+def envelope(x: np.ndarray, y: np.ndarray, bins: int = 200) -> tuple[np.ndarray, np.ndarray]:
+    """The largest of y in each of equal stretches of x: middles and values, where there are any."""
+    edges = np.linspace(x.min(), x.max(), bins + 1)
+    place = np.clip(np.digitize(x, edges) - 1, 0, bins - 1)
+    most = np.full(bins, -np.inf)
+    np.maximum.at(most, place, y)
+    some = np.isfinite(most)
+    return ((edges[1:] + edges[:-1]) / 2)[some], most[some]
+
+
+def off_by(x: np.ndarray, errors: Mapping[str, np.ndarray], bounds: Mapping[str, np.ndarray]) -> Figure:
+    """Draw relative errors as their largest in each stretch of x, and the bounds above them, on a logarithmic axis."""
+    import matplotlib.pyplot as plt
+
+    fig, axis = plt.subplots(figsize=(WIDTH, 3.2))
+    for i, (name, error) in enumerate(errors.items()):
+        axis.plot(*envelope(x, error), color=PALETTE[i], linewidth=1.2, label=name)
+        if name in bounds:
+            axis.plot(*envelope(x, bounds[name]), DASHES[i % 2 + 1], color=PALETTE[i], label=f"bound, {name}")
+    axis.set(yscale="log", xlabel="x", ylabel="relative error of exp(x)")
+    axis.legend(frameon=False, fontsize=9, ncols=2, loc="upper right")
+    return fig
+
+
+def ladder(rows: Mapping[str, float], ours: str = "C", xlabel: str = "microseconds a step") -> Figure:
+    """Draw a time for every name, the longest at the top; hatched what does not begin with `ours`."""
+    import matplotlib.pyplot as plt
+
+    names = sorted(rows, key=lambda name: rows[name])
+    fig, axis = plt.subplots(figsize=(WIDTH, 0.3 * len(names) + 0.7))
+    for place, name in enumerate(names):
+        own = name.startswith(ours)
+        color, hatch = (PALETTE[0], "") if own else ("#999999", "///")
+        axis.barh(place, rows[name], 0.7, color=color, hatch=hatch, edgecolor="white", linewidth=0)
+        axis.text(rows[name], place, f" {rows[name]:.1f}", va="center", fontsize=9)
+    axis.set_yticks(range(len(names)), names)
+    axis.tick_params(axis="y", length=0)
+    axis.set(xlabel=xlabel, xlim=(0, 1.1 * max(rows.values())))
+    return fig
+
+
+def parts_of(row: Mapping[str, Any], form: str) -> dict[str, float]:
+    """Microseconds of each part of a decoder step, and under "between" what the whole step takes beyond their sum."""
+    found = {title: row[form]["parts"][name]["us"] for name, title in PARTS.items()}
+    return found | {"between": max(0.0, row[form]["step"]["us"] - sum(found.values()))}
+
+
+def split(rows: Mapping[str, Mapping[str, float]], xlabel: str = "microseconds a step") -> Figure:
+    """Draw the parts of each row one behind the other."""
+    import matplotlib.pyplot as plt
+
+    fig, axis = plt.subplots(figsize=(WIDTH, 0.55 * len(rows) + 1.1))
+    titles: Sequence[str] = list(dict.fromkeys(title for row in rows.values() for title in row))
+    for i, title in enumerate(titles):
+        starts = [sum(list(row.values())[:i]) for row in rows.values()]
+        values = [row.get(title, 0.0) for row in rows.values()]
+        axis.barh(
+            range(len(rows))[::-1],
+            values,
+            0.6,
+            left=starts,
+            color=PALETTE[i],
+            hatch=("", "///", "...", "xx", "")[i % 5],
+            edgecolor="white",
+            linewidth=0,
+            label=title,
+        )
+    axis.set_yticks(range(len(rows))[::-1], list(rows))
+    axis.tick_params(axis="y", length=0)
+    axis.set(xlabel=xlabel)
+    axis.legend(frameon=False, fontsize=9, ncols=len(titles), loc="lower left", bbox_to_anchor=(0, 1))
+    return fig
+
+
+def listing(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """Times by name, one a line; rows without one are left out."""
+    timed = {name: row["us"] for name, row in rows.items() if "us" in row}
+    wide = max(map(len, timed))
+    return "\n".join(f"{name:{wide}} {us:10.2f} µs" for name, us in timed.items())
