@@ -9,7 +9,7 @@
  *            the sum of the weights, which the same instruction adds up, is taken off at the end
  *   Helium   16 at a time of four rows, which share x, multiplied and added up across the vector (VMLADAVA): mve.h
  *
- * The weights of a large matrix come from far away and are read once: the x86 forms ask for them 2 KB ahead. That
+ * The weights of a large matrix come from far away and are read once: the x86 forms ask for them 4 KB ahead. That
  * address may lie behind the matrix; it is a hint and reads nothing there. */
 #ifndef UVLM_DOT_S8_H
 #define UVLM_DOT_S8_H
@@ -34,7 +34,7 @@ static inline void uvlm_dots_plain(const int8_t *weight, const int8_t *x, int32_
 }
 
 #ifdef UVLM_X86
-#define UVLM_AHEAD(w, i) _mm_prefetch((const char *)((uintptr_t)(w) + (uintptr_t)(i) + 2048), _MM_HINT_T0)
+#define UVLM_AHEAD(w, i) _mm_prefetch((const char *)((uintptr_t)(w) + (uintptr_t)(i) + 4096), _MM_HINT_T0)
 
 UVLM_FOR_AVX2 static inline int32_t uvlm_dot_avx2(const int8_t *w, const int8_t *x, int32_t n) {
     __m256i a = _mm256_setzero_si256(), b = a;
