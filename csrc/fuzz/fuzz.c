@@ -11,7 +11,7 @@
 /* after targets_f32.h, whose record it shares */
 #include "targets_captioner.h"
 
-enum { MOST_BUFFERS = 32, MOST_TARGETS = 128, MOST_BYTES = 1 << 19, MOST_WORK = 1 << 20, FORMS = 4 };
+enum { MOST_BUFFERS = 32, MOST_TARGETS = 128, MOST_BYTES = 1 << 19, MOST_WORK = 1 << 17, FORMS = 4 };
 
 typedef struct {
     uint8_t *block, *data, *before, *result; /* the block that holds the data; copies */
