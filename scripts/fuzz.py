@@ -24,7 +24,7 @@ FLAGS = ("-std=c99", "-ffp-contract=off", "-g", "-Wall", "-Wextra")
 CHECKS = "address,undefined,float-cast-overflow"
 WATCHED = ("-O1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all", "-fsanitize=fuzzer-no-link," + CHECKS)
 SKIPPED = ("#", "INFO", "\t", "NOTE", "      Combine", "stat::")  # of libFuzzer's lines
-OPTIONS = ("-timeout=20", "-rss_limit_mb=2048", "-max_len=512", "-len_control=0", "-print_final_stats=1")
+OPTIONS = ("-timeout=200", "-rss_limit_mb=2048", "-max_len=512", "-len_control=0", "-print_final_stats=1")
 
 
 @dataclass(frozen=True)
