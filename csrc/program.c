@@ -166,7 +166,7 @@ int uvlm_program_arena(const uvlm_program *p, int64_t *size) {
     for (int32_t i = 0; i < p->count; i++) {
         const uvlm_record *record = p->records + i;
         if (!record->numbers) return UVLM_NULL;
-        value v[6] = {{0, 0}}; /* filled for an analyser that does not follow chained assignments */
+        value v[6];
         int32_t count = values_of(record, v);
         if (count < 0) return UVLM_RANGE;
         for (int32_t k = 0; k < count; k++) {
