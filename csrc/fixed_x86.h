@@ -15,8 +15,8 @@
 UVLM_IN_AVX512 __m512i uvlm_shift_half_up_avx512(__m512i x, int32_t s) {
     if (s <= 0) return x;
     if (s > 31) return _mm512_setzero_si512();
-    __m512i below = _mm512_and_si512(_mm512_sra_epi32(x, _mm_cvtsi32_si128(s - 1)), _mm512_set1_epi32(1));
-    return _mm512_add_epi32(_mm512_sra_epi32(x, _mm_cvtsi32_si128(s)), below);
+    __m512i below = _mm512_and_si512(_mm512_srav_epi32(x, _mm512_set1_epi32(s - 1)), _mm512_set1_epi32(1));
+    return _mm512_add_epi32(_mm512_srav_epi32(x, _mm512_set1_epi32(s)), below); /* counts in a vector: one step each */
 }
 
 UVLM_IN_AVX512 __m512i uvlm_requantise_avx512(__m512i a, int32_t m, int32_t s) {
