@@ -15,8 +15,15 @@ from uvlm_mini.deploy import blob as blobs
 from uvlm_mini.deploy import firmware, m55
 from uvlm_mini.deploy.commands import BLOB
 from uvlm_mini.kernels.build import library
+from uvlm_mini.kernels.compilers import find
 from uvlm_mini.paths import data_path
 from uvlm_mini.quantize.integer import Captioner
+
+pytest.importorskip("cffi")
+try:
+    find()
+except RuntimeError as none:
+    pytest.skip(str(none), allow_module_level=True)
 
 PICTURES, EMULATED = 200, 3
 GOLDEN = ("test", 28)  # of test_cli.py

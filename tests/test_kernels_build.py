@@ -45,6 +45,18 @@ for form in range(4):
 """
 
 
+def nothing_compiles() -> str:
+    """Why no compiler is here, in a sentence; nothing if one is."""
+    try:
+        compilers.find()
+    except RuntimeError as error:
+        return str(error)
+    return ""
+
+
+compiler = pytest.mark.skipif(bool(nothing_compiles()), reason=nothing_compiles() or "there is one")
+
+
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
     """A csrc/ that compiles in a moment: the status codes, the forms, and one kernel with all that it includes."""
@@ -160,6 +172,7 @@ def test_wrong_cc(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert compilers.find().command == ("cc", "-pipe")
 
 
+@compiler
 def test_a_kept_library_is_used_until_something_changes(small: Path, tmp_path: Path) -> None:
     """The second process compiles nothing; after a change of the sources, of a flag or of the compiler one does."""
     cache = tmp_path / "cache"
@@ -175,6 +188,7 @@ def test_a_kept_library_is_used_until_something_changes(small: Path, tmp_path: P
     assert {Path(kind[0]).parent for kind in (first, flag, compiler, source)} == {cache / "kernels"}
 
 
+@compiler
 def test_a_kept_library_serves_without_a_compiler(small: Path, tmp_path: Path) -> None:
     """Built once where a compiler was, as in an image of a machine, it goes on working without."""
     first = run(PRINT, tmp_path / "cache", small)[0].split()
@@ -183,6 +197,7 @@ def test_a_kept_library_serves_without_a_compiler(small: Path, tmp_path: Path) -
     assert again == [first[0], "api", "1", "False", "unknown"]
 
 
+@compiler
 @pytest.mark.parametrize("damage", ["half", "empty", "no library"])
 def test_a_damaged_library_is_made_anew(damage: str, small: Path, tmp_path: Path) -> None:
     """Half a file is noticed before it is loaded, which could end the process; and one that does not load, after."""
@@ -204,6 +219,7 @@ def test_a_damaged_library_is_made_anew(damage: str, small: Path, tmp_path: Path
     assert " api 1 False " in out and err == ""
 
 
+@compiler
 def test_a_folder_that_cannot_be_written(small: Path, tmp_path: Path) -> None:
     """That is said, with the remedy, and a folder serves that is gone when the process ends."""
     (tmp_path / "file").write_text("no folder", encoding="utf-8")
@@ -213,6 +229,7 @@ def test_a_folder_that_cannot_be_written(small: Path, tmp_path: Path) -> None:
     assert err.count("RuntimeWarning") == 1 and "cannot be written" in err and "set UVLM_CACHE" in err
 
 
+@compiler
 def test_two_processes_at_once(small: Path, tmp_path: Path) -> None:
     """Both load a whole library, and nothing half-written stays behind."""
     cache = tmp_path / "cache"
@@ -223,6 +240,7 @@ def test_two_processes_at_once(small: Path, tmp_path: Path) -> None:
     assert " api 1 False " in run(PRINT, cache, small)[0]
 
 
+@compiler
 def test_without_python_headers(small: Path, tmp_path: Path) -> None:
     """The same kernels, opened as a plain shared library."""
     out, err = run("build.python_headers = lambda: None\n" + PRINT + GEMM, tmp_path / "cache", small)
@@ -231,6 +249,7 @@ def test_without_python_headers(small: Path, tmp_path: Path) -> None:
     assert [line.split()[1:] for line in lines] == [["0", "10", "10"]] * len(lines) and lines
 
 
+@compiler
 def test_what_does_not_compile(small: Path, tmp_path: Path) -> None:
     """One sentence that names compiler, file and error; all that the compiler said is a note below it."""
     (small / "wrong.c").write_text("int uvlm_wrong(void) { return nothing; }\n", encoding="utf-8")
@@ -240,6 +259,7 @@ def test_what_does_not_compile(small: Path, tmp_path: Path) -> None:
     assert out.count("\n") == 2 and err == ""
 
 
+@compiler
 def test_declarations_are_held_against_the_headers(small: Path, tmp_path: Path) -> None:
     """A function that is declared otherwise to Python does not compile."""
     code = """
@@ -252,6 +272,7 @@ except RuntimeError as error: print(error)
     assert "failed at _uvlm_kernels.c" in out and ("uvlm_has" in out or "argument" in out)  # gcc, clang
 
 
+@compiler
 def test_every_declared_function_is_there() -> None:
     """Each name that the headers declare can be called, and status codes have their numbers."""
     _, lib = build.library()
@@ -278,6 +299,7 @@ except ModuleNotFoundError as error: print(error, error.name)
     assert done.stdout.endswith("through it; install uvlm_mini[kernels]. cffi\n"), done.stderr
 
 
+@compiler
 def test_doctor_names_the_compiler_and_the_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Both lines are OK here; with a wrong $CC both fail, each in one line."""
     lines = [line for line in doctor.report()[0] if "C compiler" in line or "C kernels" in line]
