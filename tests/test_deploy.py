@@ -156,11 +156,11 @@ def test_a_blob_that_contradicts_itself_is_refused_or_runs(data, pictures) -> No
 
 def test_too_little_memory_and_wrong_addresses_are_refused(data) -> None:
     ffi, lib = library()
-    blob, size = blobs._aligned(len(data) + 16), ffi.new("int64_t *")
+    blob, size = blobs.aligned(len(data) + 16), ffi.new("int64_t *")
     blob[: len(data)] = np.frombuffer(data, np.int8)
     at, made = ffi.from_buffer("int8_t[]", blob), ffi.new("uvlm *")
     assert lib.uvlm_memory(at, len(data), 3, size) == 0
-    memory = blobs._aligned(size[0])
+    memory = blobs.aligned(size[0])
     room = ffi.from_buffer("int8_t[]", memory)
     assert lib.uvlm_open(made, at, len(data), 3, room, size[0] - 1) == lib.UVLM_SIZE
     assert lib.uvlm_open(made, at, len(data), 3, room + 4, size[0]) == lib.UVLM_RANGE

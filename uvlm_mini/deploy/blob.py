@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.build import library
-from ..kernels.program import CProgram
+from ..kernels.program import ALIGNED, CProgram, aligned
 from ..kernels.s8 import Kernel
 from ..quantize.integer import Captioner
 from ..quantize.integer_ops import Program
@@ -25,7 +25,6 @@ HEAD = (
     "pixels_at", "word_at", "logits_at", "map_at", "map", "map_zero", "contexts", "states", "powers", "logs", "texts",
     "records",
 )  # fmt: skip
-ALIGNED = 16  # bytes: where an array begins
 
 
 class Pool:
@@ -183,11 +182,11 @@ class CCaptioner:
 
     def __init__(self, blob: bytes, beam: int = 3) -> None:
         self._ffi, self._lib = library()
-        self._blob = _aligned(len(blob))
+        self._blob = aligned(len(blob))
         self._blob[:] = np.frombuffer(blob, np.int8)
         where, size = self._ffi.from_buffer("int8_t[]", self._blob), self._ffi.new("int64_t *")
         _check(self._lib.uvlm_memory(where, len(blob), beam, size))
-        self._memory = _aligned(size[0])
+        self._memory = aligned(size[0])
         self._m = self._ffi.new("uvlm *")
         room = self._ffi.from_buffer("int8_t[]", self._memory)
         _check(self._lib.uvlm_open(self._m, where, len(blob), beam, room, size[0]))
@@ -247,9 +246,3 @@ STATUS = {
 def _check(status: int) -> None:
     if status:
         raise ValueError(f"The captioner in C refused the blob or what was asked: {STATUS.get(status, status)}.")
-
-
-def _aligned(size: int) -> np.ndarray:
-    room = np.zeros(size + ALIGNED, np.int8)
-    start = -room.ctypes.data % ALIGNED
-    return room[start : start + size]

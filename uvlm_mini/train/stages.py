@@ -234,7 +234,7 @@ RECIPES: dict[str, tuple[Stage, ...]] = {
         Stage("together", epochs=6, rate=1.5e-3, batch=32, captions=2),
         Stage("scst", epochs=2, rate=3e-4, clip=1.0),
     ),
-    # for a class: every stage at work, in about two minutes on two cores; a tenth of the pictures, and far from
+    # for a class: every stage at work, in two to three minutes on two cores; a tenth of the pictures, and far from
     # trained. Small batches, since at so few pictures the number of steps decides, above all in stage 1.
     "class": (
         Stage("pretrain", epochs=4, rate=3e-3, batch=16, relations=True),
