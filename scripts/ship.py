@@ -4,8 +4,8 @@
 
 Looks through the whole run first, and changes nothing if something is missing or does not belong together. Then copies
 the weights, those from before stage 4 and the log of their training to data/, notes what the former say of one
-held-out scene (data/golden.txt), draws the picture of README and landing page, scores every stage and every split
-(data/MODEL_CARD.md), and runs the notebooks.
+held-out scene (data/golden.txt), draws the picture of README and landing page, writes the int8 captioner for C
+(data/uvlm_mini.bin), scores every stage and every split (data/MODEL_CARD.md), and runs the notebooks.
 """
 
 from __future__ import annotations
@@ -118,7 +118,14 @@ def main(run: str) -> int:
     (ROOT / "data" / "golden.txt").write_text(model.caption(scene(*GOLDEN).draw()) + "\n", encoding="utf-8")
     picture(model, ROOT / "book" / "_static" / "readme.png")
     place = os.path.relpath(run, ROOT)  # it is noted in a result file, where no folder of this machine belongs
-    for command in (["-m", "benchmarks.stages", place], ["-m", "benchmarks.shipped"], ["scripts/run_notebooks.py"]):
+    int8 = os.path.join("runs", "int8")
+    for command in (
+        ["-m", "uvlm_mini.cli", "quantize", "--out", int8],
+        ["-m", "uvlm_mini.cli", "deploy", "blob", int8, "--out", os.path.join("data", "uvlm_mini.bin")],
+        ["-m", "benchmarks.stages", place],
+        ["-m", "benchmarks.shipped"],
+        ["scripts/run_notebooks.py"],
+    ):
         subprocess.run([sys.executable, *command], cwd=ROOT, check=True)
     return 0
 

@@ -63,8 +63,12 @@ def test_ships_what_the_run_ended_with(run, started, tmp_path):
     assert (data / "golden.txt").read_text() == says + "\n"
     assert (tmp_path / "book" / "_static" / "readme.png").stat().st_size > 1000
     assert started == [
-        ["-m", "benchmarks.stages", "runs/tiny"], ["-m", "benchmarks.shipped"], ["scripts/run_notebooks.py"]
-    ]  # fmt: skip
+        ["-m", "uvlm_mini.cli", "quantize", "--out", "runs/int8"],
+        ["-m", "uvlm_mini.cli", "deploy", "blob", "runs/int8", "--out", "data/uvlm_mini.bin"],
+        ["-m", "benchmarks.stages", "runs/tiny"],
+        ["-m", "benchmarks.shipped"],
+        ["scripts/run_notebooks.py"],
+    ]
 
 
 def rewrite(path, tensors=None, drop=(), **notes):
