@@ -139,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     _data_arguments(p)
 
     p = command("train", _train, "train", "Train a captioner, or resume what was stopped.", PAPER)
-    p.add_argument("--recipe", default="mini", help="mini (the shipped weights), class (some minutes) or paper (COCO)")
+    p.add_argument("--recipe", default="mini", help="mini (the shipped weights), class (two minutes) or paper (COCO)")
     p.add_argument("--preset", default="mini", help="t, s, b or mini (default mini)")
     p.add_argument("--encoder", metavar="WEIGHTS", help="start from the encoder that `uvlm pretrain` has trained")
     p.add_argument("--out", default="runs/mini", help="folder of checkpoint, log and weights (default runs/mini)")

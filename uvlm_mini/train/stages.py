@@ -234,8 +234,8 @@ RECIPES: dict[str, tuple[Stage, ...]] = {
         Stage("together", epochs=6, rate=1.5e-3, batch=32, captions=2),
         Stage("scst", epochs=2, rate=3e-4, clip=1.0),
     ),
-    # for a class: every stage at work, in two to three minutes on two cores; a tenth of the pictures, and far from
-    # trained. Small batches, since at so few pictures the number of steps decides, above all in stage 1.
+    # for a class: every stage at work, in two minutes on two cores; few pictures, and far from trained. Small batches,
+    # since at so few pictures the number of steps decides, above all in stage 1.
     "class": (
         Stage("pretrain", epochs=4, rate=3e-3, batch=16, relations=True),
         Stage("decoder", epochs=1, rate=3e-3, batch=16),
@@ -243,7 +243,7 @@ RECIPES: dict[str, tuple[Stage, ...]] = {
         Stage("scst", epochs=1, rate=3e-4, batch=32, clip=1.0, samples=3),
     ),
 }
-PICTURES = {"mini": 20_000, "class": 2_000}  # of the training split that a recipe uses
+PICTURES = {"mini": 20_000, "class": 1_300}  # of the training split that a recipe uses
 
 
 def torch_batch(values: dict[str, np.ndarray]) -> dict[str, Tensor]:
