@@ -125,7 +125,7 @@ UVLM_FOR_AVX512 static inline __m512i uvlm_short_avx512(const int8_t *w, const i
     for (int32_t half = 0; half < 2; half++) {
         __m512i a[4];
         for (int32_t k = 0; k < 4; k++) {
-            const int8_t *v = w + (8 * half + k) * (size_t)n;
+            const int8_t *v = w + (size_t)(8 * half + k) * (size_t)n;
             __m512i w0 = _mm512_castsi256_si512(_mm256_maskz_loadu_epi8(some, v));
             w0 = _mm512_inserti64x4(w0, _mm256_maskz_loadu_epi8(some, v + 4 * (size_t)n), 1);
             __m512i b = _mm512_dpbusd_epi32(zero, one, w0);
