@@ -31,7 +31,7 @@
      * beam: beginnings that a search keeps, 1 to 8; 1 is greedy search. */
     constructor(module, blob, beam = 3) {
       const c = (this.exports = new WebAssembly.Instance(module, {}).exports);
-      const at = c.allocate(blob.length);
+      const at = c.allocate(Math.max(blob.length, 1));
       check(at ? 0 : 7);
       new Uint8Array(c.memory.buffer, at, blob.length).set(blob);
       check(c.open(at, blob.length, beam));
