@@ -33,10 +33,24 @@ const module = new WebAssembly.Module(require("fs").readFileSync(process.argv[1]
 const names = (list) => list.map((one) => one.name);
 console.log(JSON.stringify([names(WebAssembly.Module.imports(module)), names(WebAssembly.Module.exports(module))]));
 """
-EXPORTS = (
-    "memory allocate open number picture encode start context context_bytes step logits bias search caption text "
-    "checksum"
-).split()
+EXPORTS = [
+    "memory",
+    "allocate",
+    "open",
+    "number",
+    "picture",
+    "encode",
+    "start",
+    "context",
+    "context_bytes",
+    "step",
+    "logits",
+    "bias",
+    "search",
+    "caption",
+    "text",
+    "checksum",
+]
 FRESH = """
 const { Captioner } = require(process.argv[1]), fs = require("fs");
 Captioner.load(fs.readFileSync(process.argv[2]), fs.readFileSync(process.argv[3]), 1).then((captioner) => {
