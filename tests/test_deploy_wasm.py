@@ -154,7 +154,7 @@ def test_the_whole_beam_is_that_of_the_reference(pictures) -> None:
         assert one.trace == reference(captioner, picture)
 
 
-def tested(name: str, sources: Path, out: Path, *arguments: str) -> tuple[int, str]:
+def in_wasi(name: str, sources: Path, out: Path, *arguments: str) -> tuple[int, str]:
     """Exit code and output of a C test in WebAssembly with SIMD; this one has a C library, which zig brings."""
     files = [
         str(sources / path.name) for path in wasm.kernels() if path.name not in ("blob.c", "captioner.c", "search.c")
@@ -170,10 +170,10 @@ def tested(name: str, sources: Path, out: Path, *arguments: str) -> tuple[int, s
 @needs_both
 @pytest.mark.slow
 def test_kernels_have_the_bits_of_the_plain_form_and_of_python(tmp_path) -> None:
-    """Every kernel, whatever is in the arrays, and at all sizes; a kernel that lets 2^-t be twice as much is noticed."""
-    code, text = tested("golden.c", wasm.SOURCES, tmp_path / "golden.wasm")
+    """Every kernel, whatever is in the arrays, at all sizes; one that lets 2^-t be twice as much is noticed."""
+    code, text = in_wasi("golden.c", wasm.SOURCES, tmp_path / "golden.wasm")
     assert code == 0 and text.splitlines()[-2:] == ["forms: plain SIMD128", "all equal"]
-    code, text = tested("forms.c", wasm.SOURCES, tmp_path / "forms.wasm", "500")
+    code, text = in_wasi("forms.c", wasm.SOURCES, tmp_path / "forms.wasm", "500")
     first, *rest = text.splitlines()
     assert code == 0 and first == "forms: plain SIMD128" and len(rest) >= 10
     assert all(line.endswith(", SIMD128: 500 cases, 0 differ") for line in rest)
@@ -181,7 +181,7 @@ def test_kernels_have_the_bits_of_the_plain_form_and_of_python(tmp_path) -> None
     path = tmp_path / "csrc" / "scan_s16.c"
     whole = path.read_text(encoding="utf-8")
     path.write_text(broken := whole.replace("const_splat(127 + 31)", "const_splat(127 + 32)"), encoding="utf-8")
-    code, text = tested("forms.c", path.parent, tmp_path / "broken.wasm", "50")
+    code, text = in_wasi("forms.c", path.parent, tmp_path / "broken.wasm", "50")
     assert broken != whole and code == 1 and "scan_s16, SIMD128: 50 cases, 0 differ" not in text
 
 
