@@ -1,4 +1,4 @@
-"""`uvlm deploy`: the captioner as a blob, in C on this computer, and as firmware on an emulated Cortex-M55."""
+"""`uvlm deploy`: the captioner as a blob, in C here, as firmware on an emulated Cortex-M55, and as WebAssembly."""
 
 from __future__ import annotations
 
@@ -34,6 +34,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     _common(p)
     p.add_argument("--scalar", action="store_true", help="without Helium")
     p.add_argument("--seconds", type=float, default=120.0, help="how long it may take (default: %(default)s)")
+    p = way("wasm", "Build the captioner as WebAssembly; csrc/ports/wasm/captioner.js loads it with a blob.")
+    p.add_argument("--plain", action="store_true", help="without SIMD")
+    p.add_argument("--out", default="build/wasm/captioner.wasm", help="the file to write (default: %(default)s)")
 
 
 def _common(p: argparse.ArgumentParser) -> None:
@@ -49,7 +52,7 @@ def blob_of(name: str | None) -> bytes:
 def deploy(given: argparse.Namespace) -> int:
     """Do what was asked; 1 if a compiler or the emulator is missing, refuses or does not end."""
     try:
-        return {"blob": _blob, "caption": _caption, "firmware": _firmware, "run": _run}[given.way](given)
+        return {"blob": _blob, "caption": _caption, "firmware": _firmware, "run": _run, "wasm": _wasm}[given.way](given)
     except (RuntimeError, TimeoutError) as error:
         print(f"uvlm: {error}", file=sys.stderr)
         return 1
@@ -107,4 +110,12 @@ def _run(given: argparse.Namespace) -> int:
             if instructions:
                 print(f"    {kind:18}{instructions:14,}")
     print(f"  {'all steps, search':20}{told.search:14,}")
+    return 0
+
+
+def _wasm(given: argparse.Namespace) -> int:
+    from .wasm import build
+
+    path = build(not given.plain, Path(given.out))
+    print(f"{path}: {path.stat().st_size:,} bytes")
     return 0
