@@ -26,7 +26,9 @@ def sources() -> list[Path]:
     found += [ROOT / "data" / "uvlm_mini.bin", ROOT / "uvlm_mini" / "datasets" / "drawing.py"]
     for name in SOURCE_DIRS:
         for path in (ROOT / name).rglob("*"):
-            generated = {BUILD, LIVE} & {*path.parents} or ".ipynb_checkpoints" in path.parts or "__pycache__" in path.parts
+            generated = (
+                {BUILD, LIVE} & {*path.parents} or ".ipynb_checkpoints" in path.parts or "__pycache__" in path.parts
+            )
             if path.is_file() and not generated:
                 found.append(path)
     return found

@@ -2,7 +2,7 @@
  *
  *     const drawing = new Drawing(data);         what scripts/build_live.py writes of KINDS, COLORS and the backgrounds
  *     drawing.scene({ background: "sea", variant: 0, things: [{ kind, color, x, y, box, flip }] }, 64)
- *                                                (64, 64, 3) bytes: what the model sees; any other size for people
+ *                                                (64, 64, 3) bytes: what the model sees; 128, 192, 256 for people
  *
  * Coverage is decided with the four operations of IEEE arithmetic, in Python's order; colours are mixed with integers. */
 "use strict";

@@ -56,6 +56,7 @@
       return;
     }
     busy = true;
+    place.dataset.busy = "yes"; // for whoever waits for the last word
     worker.postMessage({ id: ++newest, pixels: stage.pixels(Number(place.dataset.side)) });
   }
 
@@ -63,6 +64,7 @@
     busy = false;
     if (data.error) say(data.error);
     else write(data);
+    place.dataset.busy = "";
     if (waiting) {
       waiting = false;
       ask();
@@ -90,9 +92,9 @@
     get("beams").replaceChildren(...found.map(({ text, score }) => {
       const share = 2 ** (score / 65536), bar = make("span", { className: "live-bar" });
       bar.style.width = `${100 * 2 ** ((score - most) / 65536)}%`;
-      return make("li", {}, bar, make("span", { textContent: text }), make("small", { textContent: ` ${(100 * share).toFixed(0)} %` }));
+      return make("li", {}, bar, make("span", { textContent: text }), make("small", { textContent: ` ${(100 * share).toPrecision(2)} %` }));
     }));
-    say(`${ms.toFixed(0)} ms, ${place.dataset.build === "simd" ? "with" : "without"} SIMD`);
+    get("time").textContent = `${ms.toFixed(0)} ms, ${place.dataset.build === "simd" ? "with" : "without"} SIMD`;
     place.dataset.captions = Number(place.dataset.captions || 0) + 1;
     if (!calm && !dragging()) reveal(spans, maps, 0);
     else look(null);
@@ -125,6 +127,7 @@
   const { kinds, colors, backgrounds } = UVLM.drawing;
   const given = { color: "red", size: "large" };
   const stage = new Stage(get("stage"), drawing, () => {
+    say("");
     follow();
     ask();
   });
@@ -136,6 +139,7 @@
     for (const input of place.querySelectorAll("input[type=radio]")) input.checked = input.value === given[input.name.slice(5)];
     get("background").value = stage.scene.background;
     get("remove").disabled = !thing;
+    place.dataset.scene = JSON.stringify(stage.scene);
     const named = stage.scene.things.map((t, i) => `${t.color} ${t.kind}${i === stage.chosen ? " (chosen)" : ""}`);
     get("stage").setAttribute("aria-label", stage.picture ? "Your picture" : `Scene: ${named.join(", ") || "empty"} in the ${stage.scene.background}`);
   }
