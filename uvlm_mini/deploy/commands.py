@@ -82,9 +82,14 @@ def _caption(given: argparse.Namespace) -> int:
 
 def _firmware(given: argparse.Namespace) -> int:
     from .firmware import build
+    from .memory import contents, table
 
-    path = build(blob_of(given.blob), not given.scalar, Path(given.out))
-    print(f"{path}: {path.stat().st_size:,} bytes")
+    data = blob_of(given.blob)
+    path = build(data, not given.scalar, Path(given.out))
+    print(f"{path}: {path.stat().st_size:,} bytes as a file\n\nmemory, in bytes\n{table(path)}")
+    print(f"\nthe blob, {len(data):,} bytes")
+    for what, size in contents(data).items():
+        print(f"  {what:24}{size:>11,}")
     return 0
 
 
@@ -97,6 +102,7 @@ def _run(given: argparse.Namespace) -> int:
     picture = read_picture(given.picture, CCaptioner(data, given.beam).side)
     told = run(build(data, not given.scalar), picture, given.beam, "count", seconds=given.seconds)
     print(told.caption)
+    print(f"\nbytes: blob {told.blob:,}, arena {told.memory:,}")
     print(f"\ninstructions, {'with' if told.form == 'mve' else 'without'} Helium")
     for network, whole in (("encoder", told.encoder), ("step", None)):
         parts: Counter[str] = Counter()
