@@ -31,7 +31,7 @@ def in_numpy(captioner: Captioner, picture: np.ndarray, beam: int = 3) -> list[s
 
     Returns
     -------
-    One line for each value from the encoder and for each step, as csrc/ports/m55/main/caption.c has them, and the caption.
+    A line for each value from the encoder and each step, as csrc/ports/m55/main/caption.c has them, and the caption.
     """
     given = captioner.encode(picture[None])
     sums = [np.moveaxis(value[0], 0, -1) if value[0].ndim == 3 else value[0] for value in given.values()]
