@@ -1,6 +1,7 @@
 """Whole networks on the emulated Cortex-M55: the same bits as C here, and the instructions that the result file has."""
 
 import pickle
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -112,9 +113,7 @@ def test_another_result_is_noticed(objects, tmp_path, monkeypatch) -> None:
 def small() -> CProgram:
     """A table, three times: the others have no bytes of their own in the image."""
     table, names = np.arange(-128, 128).astype(np.int8)[::-1].copy(), ("x", "y", "z", "out")
-    records = tuple(
-        Record("look_up", (x,), (y,), {}, {"table": table}) for x, y in zip(names[:-1], names[1:], strict=True)
-    )
+    records = tuple(Record("look_up", (x,), (y,), {}, {"table": table}) for x, y in pairwise(names))
     return m55.in_place(Program(records, ("x",), ("out",)), {"x": (40,)})
 
 
