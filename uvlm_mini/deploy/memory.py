@@ -19,10 +19,17 @@ import numpy as np
 from ..kernels.build import library
 from ..kernels.program import NAMES
 from ..kernels.structs import SIZES, STRUCTS
+from ..quantize.integer import Captioner
 from . import m55
-from .blob import HEAD
+from .blob import HEAD, CCaptioner, planned, write
 
 KB = 1024
+BANKS = {  # of the STM32N657, in KB, in the order of their addresses
+    "AXISRAM1": 1024, "AXISRAM2": 1024, "AXISRAM3": 448, "AXISRAM4": 448, "AXISRAM5": 448, "AXISRAM6": 448,
+    "NPU cache": 256, "VENC RAM": 128,
+}  # fmt: skip
+RAM = sum(BANKS.values()) * KB  # 4.2 MB
+NPU = ("AXISRAM3", "AXISRAM4", "AXISRAM5", "AXISRAM6")
 SECTIONS = {
     ".text": "program",
     ".rodata": "its constants",
@@ -35,6 +42,21 @@ SECTIONS = {
     ".arena": "arena",
 }
 ALLOCATED = 2  # flag of a section that takes memory on the chip
+
+
+class Activations(NamedTuple):
+    """Bytes of RAM that a captioner works in.
+
+    encoder : its arena, as planned.
+    worst : what is alive at its worst moment; no plan can do with less.
+    step : the arena of the decoder's step.
+    others : records of both, the states and captions of a search.
+    """
+
+    encoder: int
+    worst: int
+    step: int
+    others: int
 
 
 class Region(NamedTuple):
@@ -106,6 +128,46 @@ def table(elf: Path) -> str:
         rows.append(f"  {region.name:6}{used:>11,} of {region.length:>11,}  for {region.chip}")
         rows += [f"    {size:>13,} {what}" for what, size in inside]
     return "\n".join(rows)
+
+
+def activations(captioner: Captioner, beam: int = 3) -> Activations:
+    """What a captioner works in on this computer; a chip's pointers are half as wide: it needs a little less."""
+    encoder, step, _ = planned(captioner)
+    whole = CCaptioner(write(captioner), beam).memory
+    times = range(-1, max(block.dies for block in encoder.blocks) + 1)
+    worst = max(sum(b.size for b in encoder.blocks if b.kept or b.born <= t <= b.dies) for t in times)
+    sizes = encoder.arena.size, step.arena.size
+    return Activations(sizes[0], worst, sizes[1], whole - sum(sizes))
+
+
+def laid(held: dict[str, dict[str, int]], needs: Activations) -> list[tuple[str, float, float]]:
+    """What lies in AXISRAM1 to 6: (what, where it begins, how long it is), both in KB from the start of AXISRAM1.
+
+    The program and its data lie as in csrc/ports/m55/m55.ld. The encoder's activations lie in the NPU's banks; behind
+    the data, out of the way of the NPU, lies what the decoder works in.
+
+    Parameters
+    ----------
+    held : bytes of each region, as `linked` tells them: region -> what -> bytes.
+    needs : from `activations`.
+
+    Raises
+    ------
+    ValueError : it does not fit.
+    """
+    sizes = {region.name: region.length / KB for region in regions()}
+    start = {"CODE": 0.0, "DATA": sizes["CODE"]}
+    rows = []
+    for name, at in start.items():
+        for what, size in held[name].items():
+            rows.append((what, at, size / KB))
+            at += size / KB
+        start[name] = at
+    rows.append(("step and search", start["DATA"], (needs.step + needs.others) / KB))
+    rows.append(("encoder", sizes["CODE"] + sizes["DATA"], needs.encoder / KB))
+    if start["DATA"] + rows[-2][2] > sizes["CODE"] + sizes["DATA"] or rows[-1][2] > sum(BANKS[name] for name in NPU):
+        raise ValueError("Activations do not fit into the banks of the STM32N657; use a smaller preset.")
+    return rows
 
 
 # --------------------------------------------------------------------------------------------------------------------

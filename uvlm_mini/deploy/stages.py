@@ -1,7 +1,7 @@
 """Which stage of the encoder each of its records belongs to.
 
-The int8 file names its weights after the model's modules, from which `letters` reads it. A blob has no names; for one of
-preset mini stands what `letters` says of its file, and tests/test_deploy.py sees that it still does.
+The int8 file names its weights after the model's modules, from which `letters` reads it. A blob has no names. For one
+of preset mini there is, below, what `letters` says of its file; tests/test_deploy.py sees that it still does.
 """
 
 from __future__ import annotations
