@@ -1055,21 +1055,21 @@ MUTANTS = (
         "uvlm_mini/deploy/check.py",
         "if len(wanted) != len(found)",
         "if False",
-        "tests/test_deploy.py::test_lines_that_are_missing_differ",
+        "tests/test_deploy.py",
     ),
     Mutant(
         "the encoder lies in the processor's banks",
         "uvlm_mini/deploy/memory.py",
         'inside["ARENA"] = {"encoder"',
         'inside["DATA"] |= {"encoder"',
-        "tests/test_memory.py::test_what_does_not_fit_is_not_laid",
+        "tests/test_memory.py",
     ),
     Mutant(
         "what is joined goes with the earlier stage",
         "uvlm_mini/deploy/stages.py",
         "for n in record.inputs), key=order)",
         "for n in record.inputs), key=lambda letter: -order(letter))",
-        "tests/test_deploy.py::test_stages_are_those_of_the_modules",
+        "tests/test_deploy.py",
     ),
 )
 
