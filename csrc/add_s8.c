@@ -37,21 +37,39 @@ UVLM_FOR_AVX512 static void add_avx512(const uvlm_add *r, const int8_t *x, const
 #endif
 
 #ifdef UVLM_HELIUM
-/* Four channels of one position at a time, each value dense or the same for all; how many were done. */
-static int32_t position_mve(const uvlm_add *r, const int8_t *a, const int8_t *b, int8_t *y) {
-    const int32_t channels = r->channels, zero_x = r->zero_x, zero_other = r->zero_other, zero_y = r->zero_y;
-    const int32_t factor_x = r->factor_x, factor_other = r->factor_other, right = -r->s;
-    const int32_t dense_x = r->x_channel, dense_other = r->other_channel;
-    int32x4_t u = vdupq_n_s32(*a), v = vdupq_n_s32(*b);
-    int32_t c = 0;
-    for (; c + 4 <= channels; c += 4) {
-        if (dense_x) u = vldrbq_s32(a + c);
-        if (dense_other) v = vldrbq_s32(b + c);
-        int32x4_t sum = vmulq_n_s32(vsubq_n_s32(u, zero_x), factor_x);
-        sum = vaddq_s32(sum, vmulq_n_s32(vsubq_n_s32(v, zero_other), factor_other));
-        vstrbq_s32(y + c, uvlm_narrow_mve(vrshlq_n_s32(sum, right), zero_y));
+/* What is left to do with eight sums, the even ones and the odd ones: shift, put together, narrow. */
+static inline int16x8_t eight_mve(int32x4_t even, int32x4_t odd, int32_t right, int16_t zero) {
+    even = vrshlq_n_s32(even, right);
+    int16x8_t both = vqmovntq_s32(vqmovnbq_s32(vreinterpretq_s16_s32(even), even), vrshlq_n_s32(odd, right));
+    both = vqaddq_n_s16(both, zero);
+    return vreinterpretq_s16_s8(vqmovnbq_s16(vreinterpretq_s8_s16(both), both));
+}
+
+/* Eight channels of one position at a time, `a` dense, `b` dense or the same for all; how many were done. The zero
+ * points are taken off together: sums are right modulo 2^32, and end within int32. */
+static int32_t position_mve(const uvlm_add *r, const int8_t *a, const int8_t *b, int32_t factor_a, int32_t factor_b,
+                            int32_t dense, int8_t *y) {
+    const int32x4_t by = vdupq_n_s32(factor_a);
+    const int32_t eights = r->channels >> 3, right = -r->s;
+    const int16_t zero_y = (int16_t)r->zero_y;
+    uint32_t zeros = (uint32_t)r->zero_x * (uint32_t)r->factor_x + (uint32_t)r->zero_other * (uint32_t)r->factor_other;
+    int32_t rest = (int32_t)((dense ? 0u : (uint32_t)*b * (uint32_t)factor_b) - zeros);
+    if (dense) {
+        for (int32_t k = eights; k > 0; k--, a += 8, b += 8, y += 8) {
+            int16x8_t u = vldrbq_s16(a), v = vldrbq_s16(b);
+            int32x4_t even = vmlasq_n_s32(vmovlbq_s16(u), by, rest), odd = vmlasq_n_s32(vmovltq_s16(u), by, rest);
+            even = vmlaq_n_s32(even, vmovlbq_s16(v), factor_b);
+            odd = vmlaq_n_s32(odd, vmovltq_s16(v), factor_b);
+            vstrbq_s16(y, eight_mve(even, odd, right, zero_y));
+        }
+    } else {
+        for (int32_t k = eights; k > 0; k--, a += 8, y += 8) {
+            int16x8_t u = vldrbq_s16(a);
+            int32x4_t even = vmlasq_n_s32(vmovlbq_s16(u), by, rest), odd = vmlasq_n_s32(vmovltq_s16(u), by, rest);
+            vstrbq_s16(y, eight_mve(even, odd, right, zero_y));
+        }
     }
-    return c;
+    return eights << 3;
 }
 #endif
 
@@ -99,7 +117,8 @@ int uvlm_add_s8_ahead(int form, const uvlm_add *r, const int8_t *x, const int8_t
         int32_t c = 0;
 #ifdef UVLM_HELIUM
         if (form == UVLM_MVE && r->x_channel <= 1 && r->other_channel <= 1) {
-            c = position_mve(r, a, b, y);
+            if (r->x_channel) c = position_mve(r, a, b, r->factor_x, r->factor_other, r->other_channel, y);
+            else if (r->other_channel) c = position_mve(r, b, a, r->factor_other, r->factor_x, 0, y);
             a += c * r->x_channel, b += c * r->other_channel, y += c;
         }
 #endif
