@@ -1,12 +1,15 @@
 """The project for the STM32N657: its files agree with each other, its C is compiled, and run with stand-ins in QEMU."""
 
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks import integer as bench
+from uvlm_mini.datasets.vocab import BOS, EOS
 from uvlm_mini.deploy import m55, stm32
+from uvlm_mini.kernels.build import library
 from uvlm_mini.kernels.compilers import find
 
 pytest.importorskip("cffi")
@@ -75,3 +78,55 @@ def test_application_says_the_reference_s_caption(parts, pictures, place, applic
         assert "runs 2 addresses 0 stale 0 refused 0" in lines
         for n, (_, size, _) in enumerate(parts.seen):
             assert f"context {n} of {size} differ 0 by at most 0" in lines
+
+
+@needs_qemu
+@pytest.mark.parametrize("tensors", ["int8", "float"])
+def test_custom_layers_give_the_reference_s_bytes(parts, pictures, place, objects, tensors) -> None:
+    """All layers of a caption, through the stand-in of ST's interface: as the kernels and as the integer reference."""
+    rows = [
+        f"{{UVLM_{'SCAN' if x.kind == 'SelectiveScan' else x.record.kind.upper()}, {{{told(x)}}}}}"
+        for x in parts.layers
+    ]
+    (place / "told.h").write_text("#define TOLD " + ", ".join(rows) + "\n")
+    program = built(place, objects, "layers.c", PORT / "layers.c", STANDIN / "interface.c")
+    (place / "picture.raw").write_bytes(pictures[0].tobytes())
+    code, text = m55.run(program, [str(place / "picture.raw"), tensors])
+    assert code == 0, text
+    assert text.splitlines() == expected(parts, pictures[0])
+
+
+def told(layer: stm32.Layer) -> str:
+    return ", ".join(
+        f"{number:.9g}" + ("f" if isinstance(number, float) and number % 1 else "") for number in layer.numbers
+    )
+
+
+def expected(parts: stm32.Parts, picture: np.ndarray) -> list[str]:
+    """What the program of the custom layers prints, from the integer reference."""
+    lib = library()[1]
+    kinds = {"GRN": lib.UVLM_GRN, "LayerNorm": lib.UVLM_LAYER_NORM, "SelectiveScan": lib.UVLM_SCAN}
+
+    def lines(values: dict[str, np.ndarray], encoder: bool) -> list[str]:
+        made = []
+        for layer in parts.layers:
+            if (layer.kind == "GRN") == encoder:
+                value = values[layer.record.outputs[0]][0]
+                value = np.moveaxis(value, 0, -1) if value.ndim == 3 else value
+                made.append(f"layer {kinds[layer.kind]} {layer.number} {zlib.crc32(value.tobytes()):08x}")
+        return made
+
+    captioner, decoder = parts.captioner, parts.captioner.decoder
+    pixels = np.moveaxis(picture[None] ^ np.uint8(128), 3, 1).view(np.int8)
+    values = captioner.encoder.run({"pixels": pixels}, keep=True)
+    found = lines(values, True)
+    context, state = decoder.start({name: values[name] for name in captioner.encoder.outputs})
+    word = BOS
+    for _ in range(decoder.longest + 1):
+        if word == EOS:
+            break
+        values = decoder.step.run({"word": decoder.hear(np.array([word])), **context, **state}, keep=True)
+        state = {name: values[f"{name}_next"] for name in state}
+        word = EOS + int(values["logits"][0, EOS:].argmax())
+        found += [*lines(values, False), f"word {word}"]
+    return found

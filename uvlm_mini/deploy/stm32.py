@@ -1,7 +1,7 @@
 """A project folder for the STM32N657: what ST's tools compile, what is flashed, and what to expect of the first run.
 
-The encoder goes to the NPU as int8 ONNX, the rest runs in C on the Cortex-M55: csrc/ports/stm32n657/README.md tells how,
-and for each file what of it was run. Nothing here needs ST's tools, and nothing was run on the board.
+The encoder goes to the NPU as int8 ONNX, the rest runs in C on the Cortex-M55: csrc/ports/stm32n657/README.md tells
+how, and for each file what of it was run. Nothing here needs ST's tools, and nothing was run on the board.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING
 from ..paths import csrc
 from ..quantize import cfq
 from ..quantize.integer import Captioner
+from ..quantize.integer_graph import compile_graph
+from ..quantize.integer_ops import Record
 from ..quantize.pair import INT8, load_as
+from ..quantize.tables import Scale
 from . import blob
 
 if TYPE_CHECKING:
@@ -26,6 +29,36 @@ BLOB_AT = 0x72000000  # in the octo flash, behind what stm32n657.mpool leaves to
 BEAM = 3
 
 
+#: Kinds of records that become custom layers, and their classes there.
+CLASSES = {"grn": "GRN", "layer_norm": "LayerNorm", "scan": "SelectiveScan"}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One custom layer.
+
+    kind : its class.
+    number : of the record among those of its network in the blob.
+    record : what the class does there.
+    scales : of each input and of the output.
+    """
+
+    kind: str
+    number: int
+    record: Record
+    scales: list[Scale]
+
+    @property
+    def numbers(self) -> list[float]:
+        """What the layer is told in its first weight tensor; see csrc/ports/stm32n657/layers.h."""
+        return [self.number, *(n for scale in self.scales for n in (scale.step, scale.zero))]
+
+
+def _inputs(record: Record) -> tuple[str, ...]:
+    """Without the SSM's state, which stays in the arena."""
+    return record.inputs[:4] if record.kind == "scan" else record.inputs
+
+
 @dataclass(frozen=True)
 class Parts:
     """The captioner as the chip takes it.
@@ -33,11 +66,13 @@ class Parts:
     encoder : int8 ONNX, with scales on its inputs and outputs.
     captioner : encoder and decoder in integers.
     data : the blob of both.
+    scales : of every int8 value of the encoder, and of the step.
     """
 
     encoder: ModelProto
     captioner: Captioner
     data: bytes
+    scales: tuple[dict[str, Scale], dict[str, Scale]]
 
     @staticmethod
     def load(folder: str | Path) -> Parts:
@@ -65,13 +100,27 @@ class Parts:
                     f"Encoder and step have different scales for {name}, {seeing[name]} and {saying[name]}; quantize "
                     "both with shared scales, as `uvlm quantize` does without --mode."
                 )
-        return Parts(encoder, captioner, blob.write(captioner))
+        scales = compile_graph(encoder).scales, compile_graph(step).scales
+        return Parts(encoder, captioner, blob.write(captioner), scales)
 
     @property
     def seen(self) -> list[tuple[str, int, float]]:
         """Name, bytes and scale of each context, in the order of the blob."""
         found, shapes = cfq.scales(self.encoder), blob.planned(self.captioner)[0].values
         return [(name, math.prod(shapes[name].shape), found[name][0]) for name in self.captioner.encoder.outputs]
+
+    @property
+    def layers(self) -> list[Layer]:
+        """What the NPU does not take: GRN in the encoder, LayerNorm and the scan in the step, in the blob's order."""
+        programs = (self.captioner.encoder, self.captioner.decoder.step)
+        return [
+            Layer(
+                CLASSES[record.kind], number, record, [scales[name] for name in (*_inputs(record), record.outputs[0])]
+            )
+            for program, scales in zip(programs, self.scales, strict=True)
+            for number, record in enumerate(r for r in program.records if r.kind != "view")
+            if record.kind in CLASSES
+        ]
 
     @property
     def memory(self) -> int:
@@ -85,8 +134,8 @@ def _same(a: tuple[float, int], b: tuple[float, int]) -> bool:
 
 def header(parts: Parts) -> str:
     """project.h: what app.c has to know of this captioner."""
-    rows = "".join(f" \\\n    {{{size}, {scale:.9g}f}}, /* {name} */" for name, size, scale in parts.seen)
-    rows = rows.rstrip().removesuffix(rows.rstrip().split("}")[-1])  # the last row without comma and comment
+    rows = [(f"{{{size}, {scale:.9g}f}}", name) for name, size, scale in parts.seen]
+    listed = ", \\\n    ".join(row for row, _ in rows)
     return f"""/* Written by `uvlm deploy stm32` for the blob and the encoder beside it. */
 #ifndef UVLM_PROJECT_H
 #define UVLM_PROJECT_H
@@ -95,8 +144,9 @@ def header(parts: Parts) -> str:
 #define UVLM_BLOB_BYTES {len(parts.data)}
 #define UVLM_MEMORY {parts.memory} /* with a beam of {BEAM} */
 
-/* Bytes and scale of each context. */
-#define UVLM_SEEN {{{rows} \\
+/* Bytes and scale of each context: {", ".join(name for _, name in rows)}. */
+#define UVLM_SEEN {{ \\
+    {listed} \\
 }}
 
 #endif
