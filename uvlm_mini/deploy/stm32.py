@@ -6,12 +6,19 @@ how, and for each file what of it was run. Nothing here needs ST's tools, and no
 
 from __future__ import annotations
 
+import json
 import math
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..paths import csrc
+import numpy as np
+
+from ..datasets.scenes import samples
+from ..model import UVLM
+from ..paths import csrc, data_path
 from ..quantize import cfq
 from ..quantize.integer import Captioner
 from ..quantize.integer_graph import compile_graph
@@ -24,9 +31,10 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 PORT = csrc() / "ports" / "stm32n657"
-BLOB = "uvlm_mini.bin"
+BLOB, EXPECT = "uvlm_mini.bin", "EXPECT.md"
 BLOB_AT = 0x72000000  # in the octo flash, behind what stm32n657.mpool leaves to the NPU's weights
 BEAM = 3
+PICTURES = 64  # that `uvlm quantize` calibrates on
 
 
 #: Kinds of records that become custom layers, and their classes there.
@@ -78,6 +86,15 @@ class Parts:
     def load(folder: str | Path) -> Parts:
         """Of the two files that `uvlm quantize` wrote to a folder."""
         return Parts.of(*(load_as(Path(folder, name), True) for name in INT8.values()))
+
+    @staticmethod
+    def shipped() -> Parts:
+        """Of the shipped weights, calibrated as `uvlm quantize` does if nothing else is asked for."""
+        model = UVLM.load(data_path("uvlm_mini.safetensors"))
+        pictures = np.stack([sample.picture for sample in samples("train", PICTURES)])
+        with tempfile.TemporaryDirectory(prefix="uvlm_") as folder:
+            cfq.calibrate(model, pictures, folder)
+            return Parts.load(folder)
 
     @staticmethod
     def of(encoder: ModelProto, step: ModelProto) -> Parts:
@@ -132,6 +149,22 @@ def _same(a: tuple[float, int], b: tuple[float, int]) -> bool:
     return math.isclose(a[0], b[0], rel_tol=1e-6) and a[1] == b[1]
 
 
+def pools() -> dict[str, tuple[int, int]]:
+    """Address and bytes of each pool in stm32n657.mpool."""
+    units = {"BYTES": 1, "KBYTES": 1024, "MBYTES": 1024**2}
+    read = json.loads((PORT / "stm32n657.mpool").read_text(encoding="utf-8"))
+    numbers = [(pool["name"], pool["offset"], pool["size"]) for pool in read["memory"]["mempools"]]
+    return {
+        name: (int(at["value"], 0) * units[at["magnitude"]], int(size["value"], 0) * units[size["magnitude"]])
+        for name, at, size in numbers
+    }
+
+
+def npu_bytes() -> int:
+    """Bytes that the pools leave to the NPU's activations."""
+    return sum(size for name, (_, size) in pools().items() if name.startswith("npuRAM"))
+
+
 def header(parts: Parts) -> str:
     """project.h: what app.c has to know of this captioner."""
     rows = [(f"{{{size}, {scale:.9g}f}}", name) for name, size, scale in parts.seen]
@@ -151,3 +184,47 @@ def header(parts: Parts) -> str:
 
 #endif
 """
+
+
+SHIPPED = ("*.c", "*.h", "*.json", "*.mpool", "*.ld", "*.sh", "*.md", "custom_layers.py")
+
+
+def write(parts: Parts, out: str | Path, picture: np.ndarray, instructions: bool = True) -> list[Path]:
+    """Write the project folder; a folder that is there is written into.
+
+    Parameters
+    ----------
+    out : the folder.
+    picture : (side, side, 3) uint8, for the first run.
+    instructions : whether QEMU counts some for EXPECT.md, if it is there.
+
+    Returns
+    -------
+    What was written, each once.
+    """
+    from .expect import expectations
+
+    made = {
+        "encoder_int8.onnx": parts.encoder.SerializeToString(deterministic=True),
+        BLOB: parts.data,
+        "picture.raw": np.ascontiguousarray(picture).tobytes(),
+        "project.h": header(parts).encode(),
+        "layers.json": layers(parts).encode(),
+        EXPECT: expectations(parts, picture, instructions).encode(),
+    }
+    folder = Path(out)
+    (folder / "csrc").mkdir(parents=True, exist_ok=True)
+    paths = [folder / name for name in made]
+    for path, content in zip(paths, made.values(), strict=True):
+        path.write_bytes(content)
+    for source in sorted(path for pattern in SHIPPED for path in PORT.glob(pattern)):
+        paths.append(Path(shutil.copy(source, folder)))
+    for source in sorted([*csrc().glob("*.c"), *csrc().glob("*.h")]):
+        paths.append(Path(shutil.copy(source, folder / "csrc")))
+    return paths
+
+
+def layers(parts: Parts) -> str:
+    """layers.json: of each custom layer its class and the numbers of its first weight tensor, in order."""
+    rows = [json.dumps({"class": layer.kind, "numbers": layer.numbers}) for layer in parts.layers]
+    return "[\n  " + ",\n  ".join(rows) + "\n]\n"
