@@ -6,10 +6,10 @@
  *     before the NPU runs         invalidate the outputs: a line written back later would destroy what the NPU wrote
  *     after it has run            invalidate them again: a line read meanwhile, by speculation, would be stale
  *
- * The cache knows whole lines of 32 bytes. The compiler may put an output behind the input within one line: so the input
- * is cleaned first, and then an invalidated line loses nothing. The NPU's RAM holds nothing else of the processor's. What
- * the network computes in software in between, the runtime keeps coherent by itself. The compiler may also put an output
- * in the input's place: after a run the pixels there are gone. */
+ * The cache knows whole lines of 32 bytes, and the compiler may put an output behind the input within one line: so the
+ * input is cleaned first, and then an invalidated line loses nothing. Nothing else of the processor's lies in the NPU's
+ * RAM. What the network computes in software in between, the runtime keeps coherent by itself. An output may lie in the
+ * input's place: after a run the pixels there are gone. */
 #include "app.h"
 
 #include <stdio.h>
@@ -124,7 +124,7 @@ int uvlm_app_caption(const uint8_t *pixels, uvlm_found *found) {
 
 int uvlm_app_compare(const uint8_t *pixels) {
     int status = uvlm_app_look(pixels);
-    if (!status) { /* the same picture in C, beside: what the NPU saw lies in the step's arena, what C sees in the other */
+    if (!status) { /* the same picture in C: what the NPU saw lies in the step's arena, what C sees in the other */
         int8_t *to = m.seeing + m.pixels_at;
         for (int32_t i = 0; i < 3 * m.side * m.side; i++) to[i] = (int8_t)(pixels[i] - 128);
         status = uvlm_program_run(&m.encoder, m.seeing, m.seeing_bytes);
@@ -137,7 +137,8 @@ int uvlm_app_compare(const uint8_t *pixels) {
             differ += apart > 0;
             most = apart > most ? apart : most;
         }
-        SAY("context %ld of %ld differ %ld by at most %ld\n", (long)n, (long)m.context[n].bytes, (long)differ, (long)most);
+        SAY("context %ld of %ld differ %ld by at most %ld\n", (long)n, (long)m.context[n].bytes, (long)differ,
+            (long)most);
     }
     if (status) SAY("compare: status %d\n", status);
     return status;
