@@ -130,7 +130,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"There is no target {', '.join(sorted(unknown))}: choose of {', '.join(every)}.")
         return 1
     names = arguments.targets or every
-    if "captioner" in names:
+    if {"captioner", "blob"} & set(names):
         blob(program.parent / "blob")
     seconds = max(1, round(arguments.seconds * min(os.cpu_count() or 1, len(names)) / len(names)))
     print(f"{len(names)} targets, {seconds} s each")

@@ -160,7 +160,7 @@ def takes_sizes() -> set[str]:
 @pytest.mark.slow
 def test_a_target_for_each_kernel(fuzzer: Path) -> None:
     """No entry point that takes sizes is left out; a kernel with forms is called in all of them."""
-    assert set(fuzz.targets(fuzzer)) == takes_sizes() | {"captioner"}
+    assert set(fuzz.targets(fuzzer)) == takes_sizes() | {"captioner", "blob"}
     text = "".join(path.read_text(encoding="utf-8") for path in sorted((CSRC / "fuzz").glob("targets*.h")))
     forms = dict(re.findall(r"^TARGET\((\w+), \w+, \w+, (\w+),", text, re.M))
     declared = build.declarations()

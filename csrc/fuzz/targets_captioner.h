@@ -59,7 +59,8 @@ static void look_and_speak(uvlm *m) {
     free(pixels);
 }
 
-static void fuzz_captioner(void) {
+/* Opens a blob that was changed, and lets `use` have what opened. */
+static void open_changed(void (*use)(uvlm *m)) {
     if (!whole_blob) read_blob();
     size_t bytes = fuzz_byte() & 15 ? whole_bytes : whole_bytes * fuzz_byte() / 256 & ~(size_t)3;
     int8_t *blob = malloc(bytes);
@@ -70,11 +71,22 @@ static void fuzz_captioner(void) {
     if (uvlm_memory(blob, (int64_t)bytes, beam, &size) == UVLM_OK && size < 1 << 22) {
         void *memory = malloc((size_t)size);
         uvlm m;
-        if (uvlm_open(&m, blob, (int64_t)bytes, beam, memory, size) == UVLM_OK) look_and_speak(&m);
+        if (uvlm_open(&m, blob, (int64_t)bytes, beam, memory, size) == UVLM_OK) use(&m);
         free(memory);
     }
     free(blob);
 }
+
+/* The reader alone, ten times as fast as with a picture. */
+static void read_texts(uvlm *m) {
+    size_t seen = 0;
+    for (int32_t i = -1; i <= m->words; i++) seen += strlen(uvlm_text(m, i));
+    if (seen == 1) puts("");
+}
+
+static void fuzz_captioner(void) { open_changed(look_and_speak); }
+static void fuzz_blob(void) { open_changed(read_texts); }
+__attribute__((constructor)) static void add_blob(void) { fuzz_add("blob", fuzz_blob); }
 __attribute__((constructor)) static void add_captioner(void) { fuzz_add("captioner", fuzz_captioner); }
 
 TARGET(log_softmax, counted, count, NO_FORMS,
