@@ -10,10 +10,10 @@ PYTHON  = $(shell sh scripts/find_python.sh)
 NBVAL  := --nbval --nbval-current-env --nbval-cell-timeout=60 --nbval-sanitize-with=tests/nbval_sanitize.cfg
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test lab notebooks train tables mutants fuzz clean distclean
+.PHONY: help install book test lab notebooks train tables mutants fuzz firmware firmware-check clean distclean
 
 help:  ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(VENV)/installed  ## make .venv and install everything into it
 
@@ -53,7 +53,7 @@ train: $(VENV)/installed  ## train the shipped weights again, and remake all tha
 # benchmarks.vela is not among them: its extra, npu, wants an environment of its own (README.md).
 tables: $(VENV)/installed  ## make every result file again (a night on two cores); finished runs are kept in runs/
 	for name in cfq core_cost dataset decoder_cost decoders decoder_ablation encoder_ablation encoder_peers encoder_speed \
-	    gcdm_readings kernels latency long_run m55_kernels modulation_cost paper_cost quarter \
+	    gcdm_readings kernels latency long_run m55_kernels m55_exp m55 modulation_cost paper_cost quarter \
 	    scst_step shipped sizes; do \
 	  $(BIN)/python -m benchmarks.$$name || exit 1; done
 
@@ -63,6 +63,12 @@ mutants: $(VENV)/installed  ## break the code in every listed way, and see a tes
 FUZZ ?= 600
 fuzz: $(VENV)/installed  ## feed the C kernels with what no caller should give (FUZZ=600 seconds in all; wants clang)
 	$(BIN)/python scripts/fuzz.py --seconds $(FUZZ)
+
+firmware: $(VENV)/installed  ## build the captioner for a Cortex-M55 with the shipped blob, and print its sizes
+	$(BIN)/uvlm deploy firmware
+
+firmware-check: $(VENV)/installed  ## run it in QEMU on 20 test pictures: its bits are those of NumPy (some minutes)
+	$(BIN)/python scripts/firmware_check.py
 
 clean:  ## remove what was built; the virtual environment stays
 	rm -rf book/_build build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -166,6 +166,88 @@ static void conv_mve(const uvlm_conv *r, const int8_t *x, int8_t *y, int32_t hig
 }
 #endif
 
+#ifdef UVLM_WASM
+enum { FILL = 64 };
+
+/* n numbers of four rows times what stands outside the map, of which `fill` holds FILL. */
+static v128_t outside(const int8_t *w, int32_t pitch, int32_t n, const int8_t *fill) {
+    v128_t sum = wasm_i32x4_const_splat(0);
+    if (!*fill) return sum;
+    for (; n > 0; n -= FILL, w += FILL) {
+        sum = wasm_i32x4_add(sum, uvlm_dot4_simd128(w, pitch, fill, n < FILL ? n : FILL));
+    }
+    return sum;
+}
+
+/* Four outputs of a dense convolution at one place. What lies inside of a row of the window lies in one piece in the map,
+ * as it does in the weights. */
+static v128_t four(const uvlm_conv *r, const int8_t *x, int32_t top, int32_t left, const int8_t *w,
+                   const int8_t *fill) {
+    int32_t depth = r->channels, row = r->kernel_w * depth, pitch = r->kernel_h * row;
+    int32_t from = left < 0 ? -left : 0, to = r->width - left < r->kernel_w ? r->width - left : r->kernel_w;
+    v128_t sum = wasm_i32x4_const_splat(0);
+    for (int32_t i = top; i < top + r->kernel_h; i++, w += row) {
+        if (i < 0 || i >= r->height || from >= to) {
+            sum = wasm_i32x4_add(sum, outside(w, pitch, row, fill));
+            continue;
+        }
+        const int8_t *at = x + ((size_t)i * (size_t)r->width + (size_t)(left + from)) * (size_t)depth;
+        sum = wasm_i32x4_add(sum, uvlm_dot4_simd128(w + from * depth, pitch, at, (to - from) * depth));
+        if (from > 0) sum = wasm_i32x4_add(sum, outside(w, pitch, from * depth, fill));
+        if (to < r->kernel_w) {
+            sum = wasm_i32x4_add(sum, outside(w + to * depth, pitch, (r->kernel_w - to) * depth, fill));
+        }
+    }
+    return sum;
+}
+
+/* Eight channels of a depthwise convolution at one place. A product of two int8 fits in int16. */
+static void eight(const uvlm_conv *r, const int8_t *x, int32_t top, int32_t left, int32_t c, int32_t *sums) {
+    v128_t low = wasm_i32x4_const_splat(0), high = low, fill = wasm_i16x8_splat((int16_t)r->zero_x);
+    const int8_t *w = r->weight + c;
+    for (int32_t i = top; i < top + r->kernel_h; i++) {
+        for (int32_t j = left; j < left + r->kernel_w; j++, w += r->channels) {
+            size_t at = ((size_t)i * (size_t)r->width + (size_t)j) * (size_t)r->channels + (size_t)c;
+            int in = i >= 0 && i < r->height && j >= 0 && j < r->width;
+            v128_t product = wasm_i16x8_mul(in ? wasm_i16x8_load8x8(x + at) : fill, wasm_i16x8_load8x8(w));
+            low = wasm_i32x4_add(low, wasm_i32x4_extend_low_i16x8(product));
+            high = wasm_i32x4_add(high, wasm_i32x4_extend_high_i16x8(product));
+        }
+    }
+    wasm_v128_store(sums, low);
+    wasm_v128_store(sums + 4, high);
+}
+
+static void scaled(const uvlm_conv *r, int32_t o, int32_t count, const int32_t *sums, int8_t *y) {
+    for (int32_t k = 0; k < count; k++) {
+        int32_t sum = uvlm_lift(uvlm_sum(sums[k], r->bias[o + k]), r->lift);
+        y[k] = uvlm_narrow(uvlm_requantise(sum, r->m[o + k], r->s[o + k]), r->zero_y);
+    }
+}
+
+/* One place of the map of outputs. The last four or eight of them may be some that were done before. */
+static void place_simd128(const uvlm_conv *r, const int8_t *x, int32_t top, int32_t left, const int8_t *fill,
+                          int8_t *y) {
+    int32_t size = r->kernel_h * r->kernel_w * r->channels, block = r->group == 1 ? 4 : 8, sums[8];
+    for (int32_t next = 0; next < r->outputs; next += block) {
+        int32_t o = next + block <= r->outputs ? next : r->outputs - block;
+        if (r->group == 1) wasm_v128_store(sums, four(r, x, top, left, r->weight + (size_t)o * (size_t)size, fill));
+        else eight(r, x, top, left, o, sums);
+        scaled(r, o, block, sums, y + o);
+    }
+}
+
+static void conv_simd128(const uvlm_conv *r, const int8_t *x, int8_t *y, int32_t high, int32_t broad) {
+    int8_t fill[FILL];
+    for (int32_t k = 0; k < FILL; k++) fill[k] = (int8_t)r->zero_x;
+    for (int32_t i = 0; i < high; i++) {
+        for (int32_t j = 0; j < broad; j++, y += r->outputs) {
+            place_simd128(r, x, i * r->stride_y - r->top, j * r->stride_x - r->left, fill, y);
+        }
+    }
+}
+#endif
+
 int uvlm_conv_s8_as(int form, const uvlm_conv *r, const int8_t *x, int8_t *y) {
     int status = wrong(r, x, y);
     if (status) return status;
@@ -176,6 +258,12 @@ int uvlm_conv_s8_as(int form, const uvlm_conv *r, const int8_t *x, int8_t *y) {
 #ifdef UVLM_HELIUM
     if (form == UVLM_MVE && (r->group > 1 || r->outputs >= 4)) {
         conv_mve(r, x, y, high, broad);
+        return UVLM_OK;
+    }
+#endif
+#ifdef UVLM_WASM
+    if (form == UVLM_SIMD128 && r->outputs >= (r->group == 1 ? 4 : 8)) {
+        conv_simd128(r, x, y, high, broad);
         return UVLM_OK;
     }
 #endif

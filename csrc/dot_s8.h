@@ -7,6 +7,7 @@
  *   AVX2     16 pairs at a time, widened to int16, multiplied and added in pairs (vpmaddwd)
  *   AVX-512  64 at a time. VNNI's vpdpbusd multiplies unsigned by signed bytes: so it is given x + 128, and 128 times
  *            the sum of the weights, which the same instruction adds up, is taken off at the end
+ *   WebAssembly  8 at a time of four rows, in pairs: simd128.h
  *   Helium   16 at a time of four rows, which share x, multiplied and added up across the vector (VMLADAVA): mve.h
  *
  * The weights of a large matrix come from far away and are read once: the x86 forms ask for them 4 KB ahead. That
@@ -16,6 +17,7 @@
 
 #include "forms.h"
 #include "mve.h"
+#include "simd128.h"
 
 enum { UVLM_ROWS = 16 }; /* rows at a time */
 
@@ -148,6 +150,17 @@ static inline void uvlm_dots_mve(const int8_t *weight, const int8_t *x, int32_t 
 }
 #endif
 
+#ifdef UVLM_WASM
+static inline void uvlm_dots_simd128(const int8_t *weight, const int8_t *x, int32_t rows, int32_t columns,
+                                     int32_t *sums) {
+    int32_t i = 0;
+    for (; i + 4 <= rows; i += 4, weight += 4 * (size_t)columns) {
+        wasm_v128_store(sums + i, uvlm_dot4_simd128(weight, columns, x, columns));
+    }
+    for (; i < rows; i++, weight += columns) sums[i] = uvlm_dot_plain(weight, x, columns);
+}
+#endif
+
 static inline uvlm_dots *uvlm_dots_of(int form) {
     switch (form) {
 #ifdef UVLM_X86
@@ -159,6 +172,10 @@ static inline uvlm_dots *uvlm_dots_of(int form) {
 #ifdef UVLM_HELIUM
     case UVLM_MVE:
         return uvlm_dots_mve;
+#endif
+#ifdef UVLM_WASM
+    case UVLM_SIMD128:
+        return uvlm_dots_simd128;
 #endif
     default:
         return uvlm_dots_plain;

@@ -27,13 +27,17 @@ int uvlm_has(int form) {
     case UVLM_MVE:
         return 1;
 #endif
+#ifdef UVLM_WASM
+    case UVLM_SIMD128:
+        return 1;
+#endif
     default:
         return 0;
     }
 }
 
 int uvlm_form(void) {
-    static const int best[] = {UVLM_MVE, UVLM_AVX512, UVLM_AVX2};
+    static const int best[] = {UVLM_SIMD128, UVLM_MVE, UVLM_AVX512, UVLM_AVX2};
     for (size_t i = 0; i < sizeof best / sizeof best[0]; i++) {
         if (uvlm_has(best[i])) return best[i];
     }

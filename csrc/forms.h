@@ -17,4 +17,9 @@
 #include <arm_mve.h>
 #endif
 
+#if defined(__wasm_simd128__) && !defined(UVLM_ONLY_PLAIN)
+#define UVLM_WASM 1
+#include <wasm_simd128.h>
+#endif
+
 #endif

@@ -292,6 +292,7 @@ int uvlm_scan_s16_as(int form, const uvlm_scan *r, const int8_t *dt, const int8_
     if (status) return status;
     switch (uvlm_has(form) ? form : -1) {
     case UVLM_PLAIN:
+    case UVLM_SIMD128: /* the compiler makes vectors of the plain form */
         channels_of(states_plain, r, 0, r->channels, dt, u, b, c, h, y);
         return UVLM_OK;
 #ifdef UVLM_X86

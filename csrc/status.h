@@ -25,10 +25,11 @@ enum {
     UVLM_PLAIN = 0,  /* portable C, the definition */
     UVLM_AVX2 = 1,   /* x86 */
     UVLM_AVX512 = 2, /* x86 with AVX-512 F, BW, VL, DQ, VBMI and VNNI */
-    UVLM_MVE = 3     /* Armv8.1-M with Helium */
+    UVLM_MVE = 3,    /* Armv8.1-M with Helium */
+    UVLM_SIMD128 = 4 /* WebAssembly with its 128-bit vectors */
 };
 
-/* The best form on this processor: one of the four above. */
+/* The best form on this processor: one of the five above. */
 int uvlm_form(void);
 
 /* Whether a form was built and can run here: 1 or 0. */

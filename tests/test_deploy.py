@@ -1,23 +1,27 @@
 """The captioner in C against the integer reference, its blob against damage, and the firmware in QEMU."""
 
+import re
 import shutil
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from benchmarks import integer as bench
+from scripts import firmware_check
 from tests.conftest import ROOT
 from uvlm_mini import cli
 from uvlm_mini.datasets.scenes import scene
-from uvlm_mini.datasets.vocab import BOS, EOS
+from uvlm_mini.datasets.vocab import BOS
 from uvlm_mini.deploy import blob as blobs
-from uvlm_mini.deploy import firmware, m55
+from uvlm_mini.deploy import check, firmware, m55
 from uvlm_mini.deploy.commands import BLOB
 from uvlm_mini.kernels.build import library
 from uvlm_mini.kernels.compilers import find
 from uvlm_mini.paths import data_path
 from uvlm_mini.quantize.integer import Captioner
+from uvlm_mini.quantize.integer_ops import Record
 
 pytest.importorskip("cffi")
 try:
@@ -51,25 +55,6 @@ def resealed(data: bytes) -> bytes:
     return np.array([*head, len(data), zlib.crc32(data[16:])], "<i8").astype("<u4").tobytes() + data[16:]
 
 
-def lines(captioner: Captioner, picture: np.ndarray) -> list[str]:
-    """What the firmware prints in its trace, from the integer reference: checksums of values, channels last."""
-    given = captioner.encode(picture[None])
-    sums = [np.moveaxis(value[0], 0, -1) if value[0].ndim == 3 else value[0] for value in given.values()]
-    made = [f"context {i} {zlib.crc32(np.ascontiguousarray(x).tobytes()):08x}" for i, x in enumerate(sums)]
-    context, state = captioner.decoder.start(given)
-    word, name = BOS, blobs.bias_map(captioner.decoder.step)
-    for t in range(captioner.decoder.longest + 1):
-        heard = {"word": captioner.decoder.hear(np.array([word])), **context, **state}
-        values = captioner.decoder.step.run(heard, keep=True)
-        logits, bias = (zlib.crc32(values[value][0].tobytes()) for value in ("logits", name))
-        made.append(f"step {t} after {word} logits {logits:08x} bias {bias:08x}")
-        state = {key: values[f"{key}_next"] for key in state}
-        word = EOS + int(values["logits"][0, EOS:].argmax())
-        if word == EOS:
-            break
-    return made
-
-
 @pytest.mark.slow
 def test_captions_are_those_of_the_reference(captioner, data, pictures) -> None:
     """Words, score and end, greedy and with a beam of three."""
@@ -88,8 +73,6 @@ def test_captions_are_those_of_the_reference(captioner, data, pictures) -> None:
 @pytest.mark.parametrize("longest", [1, 3])
 def test_captions_that_are_cut_off_are_those_of_the_reference(captioner, pictures, longest) -> None:
     """With too little room nothing ends, or little; wide beams too."""
-    from dataclasses import replace
-
     short = replace(captioner, decoder=replace(captioner.decoder, longest=longest))
     few = pictures[:8]
     for width in (2, 8):
@@ -186,16 +169,45 @@ needs_qemu = pytest.mark.skipif(bool(m55.missing()), reason=m55.missing() or "al
 
 @needs_qemu
 @pytest.mark.slow
-@pytest.mark.parametrize("helium", [True, False])
-def test_firmware_has_the_bits_of_the_reference(captioner, data, pictures, helium) -> None:
-    """Encoder, every step's logits and bias map, caption and score, with Helium and without."""
-    program = firmware.build(data, helium)
-    for picture in pictures[:EMULATED]:
-        told = firmware.run(program, picture, more="trace", count=False)
-        wanted = captioner.decoder.beam(captioner.encode(picture[None]))[0][0]
-        assert told.trace == lines(captioner, picture)
-        assert (told.words, told.score, told.ended) == (wanted.tokens, wanted.score, wanted.ended)
-        assert told.caption == captioner.decoder.text(wanted) and told.form == ("mve" if helium else "plain")
+def test_firmware_has_the_bits_of_the_reference(captioner, data, pictures) -> None:
+    """Encoder, every step's logits and bias map, caption and score: NumPy, C here, with Helium and without."""
+    told: list[str] = []
+    assert check.check(data, pictures[:EMULATED], captioner, tell=told.append) == []
+    assert len(told) == EMULATED and all("lines, equal; caption 'there is" in line for line in told)
+    assert firmware.run(firmware.build(data, False), pictures[0], count=False).form == "plain"
+
+
+@needs_qemu
+def test_a_difference_is_named(captioner, data, pictures) -> None:
+    """Another captioner's words, and a firmware that says fewer lines."""
+    other = replace(
+        captioner, encoder=replace(captioner.encoder, records=tuple(map(louder, captioner.encoder.records)))
+    )
+    found = check.check(data, pictures[:1], other)
+    assert len(found) == 1
+    assert re.match(r"Picture 0, in NumPy: it says 'context 0 \w{8}', not 'context 0 \w{8}'\.", found[0])
+    assert check.difference(["a", "b"], ["a"]) == "it says 1 lines, not 2"
+
+
+def louder(record: Record) -> Record:
+    """A GRN that rounds a little otherwise."""
+    if record.kind != "grn":
+        return record
+    return replace(record, arrays={**record.arrays, "beta": record.arrays["beta"] + (1 << 14)})
+
+
+def test_the_check_without_tools_is_one_sentence(capsys, monkeypatch) -> None:
+    monkeypatch.setattr(m55, "missing", lambda: "There is no compiler.")
+    assert firmware_check.main([]) == 1
+    assert capsys.readouterr().err == "There is no compiler.\n"
+
+
+@needs_qemu
+def test_the_check_ends_with_1_and_names_what_differs(capsys, monkeypatch) -> None:
+    monkeypatch.setattr(check, "check", lambda *given, **more: ["Picture 3, in NumPy: it says 'a', not 'b'."])
+    monkeypatch.setattr(firmware_check, "reference", lambda: None)
+    assert firmware_check.main(["--pictures", "1"]) == 1
+    assert "Picture 3, in NumPy: it says 'a', not 'b'." in capsys.readouterr().err
 
 
 @needs_qemu

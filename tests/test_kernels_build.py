@@ -62,7 +62,17 @@ def small(tmp_path: Path) -> Path:
     """A csrc/ that compiles in a moment: the status codes, the forms, and one kernel with all that it includes."""
     folder = tmp_path / "csrc"
     folder.mkdir()
-    for name in ("status.h", "forms.h", "forms.c", "fixed.h", "fixed_x86.h", "dot_s8.h", "mve.h", "gemm_s8.c"):
+    for name in (
+        "status.h",
+        "forms.h",
+        "forms.c",
+        "fixed.h",
+        "fixed_x86.h",
+        "dot_s8.h",
+        "mve.h",
+        "simd128.h",
+        "gemm_s8.c",
+    ):
         shutil.copy(ROOT / "csrc" / name, folder)
     text = (ROOT / "csrc" / "kernels_s8.h").read_text(encoding="utf-8")
     (struct,) = re.findall(r"typedef struct \{[^{}]*\} uvlm_gemm;", text)

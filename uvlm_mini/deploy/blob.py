@@ -173,6 +173,7 @@ class CCaptioner:
     ----------
     side : of a picture in pixels.
     words : how many it knows.
+    longest : words that a caption may have.
     memory : bytes that it works in, beside the blob.
 
     Raises
@@ -191,6 +192,7 @@ class CCaptioner:
         room = self._ffi.from_buffer("int8_t[]", self._memory)
         _check(self._lib.uvlm_open(self._m, where, len(blob), beam, room, size[0]))
         self.side, self.words, self.memory = self._m.side, self._m.words, size[0]
+        self.longest = self._m.longest
 
     def encode(self, picture: np.ndarray) -> None:
         """Look at a picture: (side, side, 3) uint8."""
@@ -202,11 +204,23 @@ class CCaptioner:
         _check(self._lib.uvlm_step(self._m, word, logits))
         return np.frombuffer(self._ffi.buffer(logits[0], 4 * self.words), np.int32).copy()
 
+    def start(self) -> None:
+        """Back to the empty state, before the first word."""
+        _check(self._lib.uvlm_start(self._m))
+
+    def contexts(self) -> list[np.ndarray]:
+        """What the encoder gave the step, each value as a row of int8, channels last."""
+        given = list(self._m.context)[: self._m.contexts]
+        return [np.frombuffer(self._ffi.buffer(self._m.saying + c.to, c.bytes), np.int8).copy() for c in given]
+
+    def map(self) -> np.ndarray:
+        """The bias map of the last step as C has it: int8 in a row."""
+        return np.frombuffer(self._ffi.buffer(self._lib.uvlm_bias(self._m), self._m.map), np.int8).copy()
+
     def bias(self) -> np.ndarray:
         """The bias map of the last step, int8 as a square, less the number that stands for no bias: int16."""
         side = math.isqrt(self._m.map)
-        found = np.frombuffer(self._ffi.buffer(self._lib.uvlm_bias(self._m), self._m.map), np.int8)
-        return found.reshape(side, side).astype(np.int16) - np.int16(self._m.map_zero)
+        return self.map().reshape(side, side).astype(np.int16) - np.int16(self._m.map_zero)
 
     def caption(self, picture: np.ndarray) -> str:
         """The best caption of a picture, (side, side, 3) uint8."""

@@ -1,4 +1,4 @@
-"""`uvlm deploy`: the captioner as a blob, in C on this computer, and as firmware on an emulated Cortex-M55."""
+"""`uvlm deploy`: the captioner as a blob, in C here, as firmware on an emulated Cortex-M55, and as WebAssembly."""
 
 from __future__ import annotations
 
@@ -34,6 +34,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     _common(p)
     p.add_argument("--scalar", action="store_true", help="without Helium")
     p.add_argument("--seconds", type=float, default=120.0, help="how long it may take (default: %(default)s)")
+    p = way("wasm", "Build the captioner as WebAssembly; csrc/ports/wasm/captioner.js loads it with a blob.")
+    p.add_argument("--plain", action="store_true", help="without SIMD")
+    p.add_argument("--out", default="build/wasm/captioner.wasm", help="the file to write (default: %(default)s)")
 
 
 def _common(p: argparse.ArgumentParser) -> None:
@@ -49,7 +52,7 @@ def blob_of(name: str | None) -> bytes:
 def deploy(given: argparse.Namespace) -> int:
     """Do what was asked; 1 if a compiler or the emulator is missing, refuses or does not end."""
     try:
-        return {"blob": _blob, "caption": _caption, "firmware": _firmware, "run": _run}[given.way](given)
+        return {"blob": _blob, "caption": _caption, "firmware": _firmware, "run": _run, "wasm": _wasm}[given.way](given)
     except (RuntimeError, TimeoutError) as error:
         print(f"uvlm: {error}", file=sys.stderr)
         return 1
@@ -82,9 +85,14 @@ def _caption(given: argparse.Namespace) -> int:
 
 def _firmware(given: argparse.Namespace) -> int:
     from .firmware import build
+    from .memory import contents, table
 
-    path = build(blob_of(given.blob), not given.scalar, Path(given.out))
-    print(f"{path}: {path.stat().st_size:,} bytes")
+    data = blob_of(given.blob)
+    path = build(data, not given.scalar, Path(given.out))
+    print(f"{path}: {path.stat().st_size:,} bytes as a file\n\nmemory, in bytes\n{table(path)}")
+    print(f"\nthe blob, {len(data):,} bytes")
+    for what, size in contents(data).items():
+        print(f"  {what:24}{size:>11,}")
     return 0
 
 
@@ -97,6 +105,7 @@ def _run(given: argparse.Namespace) -> int:
     picture = read_picture(given.picture, CCaptioner(data, given.beam).side)
     told = run(build(data, not given.scalar), picture, given.beam, "count", seconds=given.seconds)
     print(told.caption)
+    print(f"\nbytes: blob {told.blob:,}, arena {told.memory:,}")
     print(f"\ninstructions, {'with' if told.form == 'mve' else 'without'} Helium")
     for network, whole in (("encoder", told.encoder), ("step", None)):
         parts: Counter[str] = Counter()
@@ -107,4 +116,12 @@ def _run(given: argparse.Namespace) -> int:
             if instructions:
                 print(f"    {kind:18}{instructions:14,}")
     print(f"  {'all steps, search':20}{told.search:14,}")
+    return 0
+
+
+def _wasm(given: argparse.Namespace) -> int:
+    from .wasm import build
+
+    path = build(not given.plain, Path(given.out))
+    print(f"{path}: {path.stat().st_size:,} bytes")
     return 0

@@ -21,8 +21,9 @@ from ..kernels.cache import folder
 from ..kernels.program import NAMES
 from ..kernels.structs import SIZES
 from . import m55
+from .blob import CCaptioner
 
-MAIN = m55.PORT / "main" / "caption.c"
+MAIN, WIDEST = m55.PORT / "main" / "caption.c", 8
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Told:
     caption : its text.
     words, score, ended : as `CCaptioner.search` gives them.
     form : "plain" or "mve".
+    blob, memory : bytes of the weights in flash, and of what the captioner works in with this beam.
     encoder, search : instructions of the encoder, and of all steps of the search together; exact if they were counted.
     trace : lines of checksums, if asked for: of what the encoder gives, of every greedy step's logits and bias map.
     records : (network, kind, instructions) of every record, if asked for.
@@ -44,6 +46,8 @@ class Told:
     score: int
     ended: bool
     form: str
+    blob: int
+    memory: int
     encoder: int
     search: int
     trace: list[str] = field(default_factory=list)
@@ -70,6 +74,7 @@ def build(blob: bytes, helium: bool = True, out: Path | None = None) -> Path:
     Raises
     ------
     RuntimeError : compiler or emulator are not installed, or the blob does not fit the memory map.
+    ValueError : no blob, or a damaged one.
     """
     if lacking := m55.missing():
         raise RuntimeError(lacking)
@@ -82,13 +87,22 @@ def build(blob: bytes, helium: bool = True, out: Path | None = None) -> Path:
         place = Path(name)
         (place / "blob.bin").write_bytes(blob)
         objects = m55.compile_kernels(place, helium)
-        made = m55.build(MAIN, place / "caption.elf", objects, helium, [f'-DUVLM_BLOB="{place / "blob.bin"}"'])
+        flags = [f'-DUVLM_BLOB="{place / "blob.bin"}"', f"-DUVLM_MEMORY={memory(blob)}"]
+        made = m55.build(MAIN, place / "caption.elf", objects, helium, flags)
         target = out or Path(tempfile.mkdtemp(prefix="uvlm_")) / "caption.elf"
         target.parent.mkdir(parents=True, exist_ok=True)
         beside = target.with_suffix(f".{os.getpid()}")  # then renamed in one step, for others may look
         shutil.copyfile(made, beside)
         os.replace(beside, target)
     return target
+
+
+def memory(blob: bytes) -> int:
+    """Bytes that the widest beam works in: what the firmware sets aside.
+
+    It is what this computer needs. Its pointers are twice as wide as the chip's, so that the chip needs less.
+    """
+    return CCaptioner(blob, WIDEST).memory
 
 
 def _digest(blob: bytes, helium: bool) -> str:
@@ -131,7 +145,7 @@ def parsed(text: str) -> Told:
     lines = text.splitlines()
     found = {line.split(" ", 1)[0]: line for line in lines}
     names = kinds() if "record" in found else []
-    counted, score = found["instructions"].split(), found["score"].split()
+    counted, score, sizes = (found[name].split() for name in ("instructions", "score", "blob"))
     records = [line.split() for line in lines if line.startswith("record")]
     return Told(
         caption=found["caption"].removeprefix("caption").strip(),
@@ -139,6 +153,8 @@ def parsed(text: str) -> Told:
         score=int(score[1]),
         ended=score[3] == "1",
         form="mve" if found["form"].split()[1] == "3" else "plain",
+        blob=int(sizes[1]),
+        memory=int(sizes[3]),
         encoder=int(counted[2]),
         search=int(counted[4]),
         trace=[line for line in lines if line.startswith(("context", "step"))],

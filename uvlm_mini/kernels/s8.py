@@ -20,7 +20,7 @@ from ..quantize.integer_ops import Record
 from .build import library
 from .structs import CHANGED, Shape, input_types, output_types, sizes_of, struct
 
-FORMS = ("plain", "avx2", "avx512", "mve")  # their numbers in csrc/status.h are their places
+FORMS = ("plain", "avx2", "avx512", "mve", "simd128")  # their numbers in csrc/status.h are their places
 # Looked up, not made: asked for its name, a dtype takes longer than a kernel
 C_TYPES = {np.dtype(name): f"{name}_t[]" for name in ("int8", "int16", "int32")}
 SUFFIX = {"scan": "s16", "softmax": "s32"}  # of the C function; all others have s8

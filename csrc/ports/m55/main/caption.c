@@ -24,7 +24,11 @@ extern const int8_t uvlm_blob[], uvlm_blob_end[];
 
 enum { BOS = 1, EOS = 2 };
 
-static int8_t memory[1792 * 1024] __attribute__((section(".arena"), aligned(16)));
+/* What the caller of uvlm_open() gives: -DUVLM_MEMORY= bytes, or all that there is. */
+#ifndef UVLM_MEMORY
+#define UVLM_MEMORY (1792 * 1024)
+#endif
+static int8_t memory[UVLM_MEMORY] __attribute__((section(".arena"), aligned(16)));
 static uint8_t pixels[3 * 256 * 256];
 static uvlm m;
 static uvlm_found found;
@@ -72,6 +76,9 @@ int main(int arguments, char **argument) {
     int status = uvlm_open(&m, uvlm_blob, bytes, beam, memory, sizeof memory);
     if (status) printf("The blob was refused with status %d.\n", status);
     need(!status, "Nothing was captioned.");
+    int64_t needed = 0;
+    need(!uvlm_memory(uvlm_blob, bytes, beam, &needed), "The blob was refused.");
+    printf("blob %ld memory %ld\n", (long)bytes, (long)needed);
     size_t size = 3 * (size_t)m.side * (size_t)m.side;
     need(size <= sizeof pixels, "This firmware takes pictures up to 256 pixels a side.");
     FILE *file = fopen(argument[1], "rb");
