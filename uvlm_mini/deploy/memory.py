@@ -120,6 +120,67 @@ PARTS = {
 OTHERS = "multipliers and shifts"
 
 
+class Array(NamedTuple):
+    """An array that a record of a blob reads: of which network, kernel and field of its struct, where, how long."""
+
+    network: str
+    kind: str
+    field: str
+    at: int
+    bytes: int
+
+    @property
+    def what(self) -> str:
+        """Weights, biases, tables, or multipliers and shifts."""
+        return PARTS.get(self.field, OTHERS)
+
+
+def header(blob: bytes) -> dict[str, int]:
+    """The numbers of a blob's header by name.
+
+    Raises
+    ------
+    ValueError : the blob is cut off.
+    """
+    numbers = np.frombuffer(blob[: len(blob) // 4 * 4], "<i4")[: len(HEAD)]
+    found = dict(zip(HEAD, numbers.tolist(), strict=False))
+    if found.get("bytes") != len(blob):
+        raise ValueError("The blob is cut off or damaged; write it again with `uvlm deploy blob`.")
+    return found
+
+
+def arrays(blob: bytes) -> list[Array]:
+    """All arrays that the records of a blob read, in their order; one that several read comes as often.
+
+    Raises
+    ------
+    ValueError : the blob is cut off.
+    """
+    return _walked(blob)[0]
+
+
+def _walked(blob: bytes) -> tuple[list[Array], int]:
+    """The arrays, and where the records end, in numbers."""
+    ffi, lib = library()
+    kinds = {getattr(lib, f"UVLM_{NAMES.get(kind, kind.upper())}"): kind for kind in SIZES}
+    head = header(blob)
+    numbers = np.frombuffer(blob[: len(blob) // 4 * 4], "<i4")
+    networks = ["encoder"] * head["encoder"] + ["step"] * head["step"] + ["word"]
+    at, found = head["records"] // 4, []
+    for network in networks:
+        kind = kinds[int(numbers[at])]
+        at += 7
+        for name, about in ffi.typeof(f"uvlm_{STRUCTS.get(kind, kind)}").fields:
+            if about.type.kind == "pointer":
+                place, size = (int(n) for n in numbers[at : at + 2])
+                if size:
+                    found.append(Array(network, kind, name, place, size))
+                at += 2
+            else:
+                at += about.type.length if about.type.kind == "array" else 1
+    return found, at
+
+
 def contents(blob: bytes) -> dict[str, int]:
     """Bytes of a blob by what they are; they add to the blob. An array that several records read counts once.
 
@@ -127,28 +188,13 @@ def contents(blob: bytes) -> dict[str, int]:
     ------
     ValueError : the blob is cut off.
     """
-    ffi, lib = library()
-    kinds = {getattr(lib, f"UVLM_{NAMES.get(kind, kind.upper())}"): kind for kind in SIZES}
-    numbers = np.frombuffer(blob[: len(blob) // 4 * 4], "<i4")
-    head = dict(zip(HEAD, numbers.tolist(), strict=False))
-    if head.get("bytes") != len(blob):
-        raise ValueError("The blob is cut off or damaged; write it again with `uvlm deploy blob`.")
-    at, arrays = head["records"] // 4, {}
-    for _ in range(head["encoder"] + head["step"] + 1):
-        kind = kinds[int(numbers[at])]
-        at += 7
-        fields = ffi.typeof(f"uvlm_{STRUCTS.get(kind, kind)}").fields
-        for name, about in fields:
-            if about.type.kind == "pointer":
-                place, size = (int(n) for n in numbers[at : at + 2])
-                arrays[place, size] = PARTS.get(name, OTHERS)
-                at += 2
-            else:
-                at += about.type.length if about.type.kind == "array" else 1
+    head = header(blob)
+    read, end = _walked(blob)
+    once = {(array.at, array.bytes): array.what for array in read}
     found = dict.fromkeys([*dict.fromkeys(PARTS.values()), OTHERS, "words", "records", "alignment"], 0)
-    for (_, size), what in arrays.items():
+    for (_, size), what in once.items():
         found[what] += size
-    found["tables"] += 2 * 4 * 257 - sum(4 * 257 * ((head[name], 4 * 257) in arrays) for name in ("powers", "logs"))
-    found["words"], found["records"] = len(blob) - head["texts"], 4 * at
+    found["tables"] += 2 * 4 * 257 - sum(4 * 257 * ((head[name], 4 * 257) in once) for name in ("powers", "logs"))
+    found["words"], found["records"] = len(blob) - head["texts"], 4 * end
     found["alignment"] = len(blob) - sum(found.values())
     return found
