@@ -53,8 +53,9 @@ def segments(blob: bytes) -> list[Segment]:
     head = header(blob)
     firsts: dict[int, tuple[str, int]] = {}
     for array in arrays(blob):
-        owner = "output matrix" if array.kind in ("logits", "word") and array.field == "weight" else array.network
-        firsts.setdefault(array.at, (owner if owner == "output matrix" else f"arrays of the {owner}", array.bytes))
+        matrix = array.kind in ("logits", "word") and array.field == "weight"
+        owner = "encoder" if array.network == "encoder" else "step"
+        firsts.setdefault(array.at, ("output matrix" if matrix else f"arrays of the {owner}", array.bytes))
     start = min(firsts)
     found = [Segment("header and records", 0, start)]
     for at, (what, size) in sorted(firsts.items()):
@@ -71,25 +72,22 @@ def layout(blob: bytes) -> Figure:
     import matplotlib.pyplot as plt
 
     rows = segments(blob)
-    names = list(dict.fromkeys(row.what for row in rows))
     total: Counter[str] = Counter()
     for row in rows:
         total[row.what] += row.bytes
     fig, axis = plt.subplots(figsize=(WIDTH, 1.7))
-    for row in rows:
-        i, first = names.index(row.what), [r.what for r in rows].index(row.what)
+    for i, (what, size) in enumerate(total.items()):
+        parts = [row for row in rows if row.what == what]
         axis.barh(
-            0,
-            row.bytes / 1e3,
+            [0] * len(parts),
+            [row.bytes / 1e3 for row in parts],
             0.6,
-            left=row.at / 1e3,
+            left=[row.at / 1e3 for row in parts],
             color=PALETTE[i],
             hatch=HATCHES[i],
             edgecolor="white",
             linewidth=0,
-            label=f"{row.what}, {total[row.what] / 1e3:,.1f} kB"
-            if row is next(r for r in rows if r.what == row.what)
-            else None,
+            label=f"{what}, {size / 1e3:,.1f} kB",
         )
     axis.set(xlabel="kB from the beginning of the file", yticks=[], xlim=(0, len(blob) / 1e3), ylim=(-0.4, 0.4))
     axis.spines["left"].set_visible(False)

@@ -62,7 +62,7 @@ def _flipped(data: bytes, at: int, bit: int) -> bytes:
     return bytes(changed)
 
 
-def check(sound: Callable[[bytes], bool]) -> Verdict:
+def check(sound: Callable[[bytes], object]) -> Verdict:
     """Judge a function that says whether a blob is sound.
 
     Parameters
