@@ -34,20 +34,42 @@ UVLM_FOR_AVX512 static void add_avx512(const uvlm_add *r, const int8_t *x, const
 #endif
 
 #ifdef UVLM_HELIUM
-/* Four channels of one position at a time, each value dense or the same for all; how many were done. */
-static int32_t position_mve(const uvlm_add *r, const int8_t *a, const int8_t *b, int8_t *y) {
-    const int32_t channels = r->channels, zero_x = r->zero_x, zero_other = r->zero_other, zero_y = r->zero_y;
-    const int32_t factor_x = r->factor_x, factor_other = r->factor_other, right = -r->s;
-    const int32_t dense_x = r->x_channel, dense_other = r->other_channel;
-    int32x4_t u = vdupq_n_s32(*a), v = vdupq_n_s32(*b);
-    int32_t c = 0;
-    for (; c + 4 <= channels; c += 4) {
-        if (dense_x) u = vldrbq_s32(a + c);
-        if (dense_other) v = vldrbq_s32(b + c);
-        int32x4_t sum = vmulq_n_s32(vsubq_n_s32(u, zero_x), factor_x);
-        sum = vaddq_s32(sum, vmulq_n_s32(vsubq_n_s32(v, zero_other), factor_other));
-        vstrbq_s32(y + c, uvlm_narrow_mve(vrshlq_n_s32(sum, right), zero_y));
+/* What is left to do with sixteen sums: shift, and narrow by halves. The sums are those of every fourth number: that is
+ * the order in which VQMOVNB and VQMOVNT, which fill even and odd lanes, put them one behind the other. */
+static inline int8x16_t sixteen_mve(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d, int32_t right, int16_t zero) {
+    int16x8_t even = vqmovntq_s32(vqmovnbq_s32(vdupq_n_s16(0), vrshlq_n_s32(a, right)), vrshlq_n_s32(c, right));
+    int16x8_t odd = vqmovntq_s32(vqmovnbq_s32(vdupq_n_s16(0), vrshlq_n_s32(b, right)), vrshlq_n_s32(d, right));
+    int8x16_t made = vqmovnbq_s16(vdupq_n_s8(0), vqaddq_n_s16(even, zero));
+    return vqmovntq_s16(made, vqaddq_n_s16(odd, zero));
+}
+
+/* Sixteen channels of one position at a time, `a` dense, `b` dense or the same for all; how many were done. The zero
+ * points are taken off together: sums are right modulo 2^32, and end within int32. */
+static int32_t position_mve(const uvlm_add *r, const int8_t *a, const int8_t *b, int32_t factor_a, int32_t factor_b,
+                            int32_t dense, int8_t *y) {
+    const uint32x4_t fourth = vidupq_n_u32(0, 4);
+    const int32x4_t by = vdupq_n_s32(factor_a);
+    const int32_t channels = r->channels, right = -r->s;
+    const int16_t zero_y = (int16_t)r->zero_y;
+    uint32_t zeros = (uint32_t)r->zero_x * (uint32_t)r->factor_x + (uint32_t)r->zero_other * (uint32_t)r->factor_other;
+    int32_t rest = (int32_t)((dense ? 0u : (uint32_t)*b * (uint32_t)factor_b) - zeros), c = 0;
+#define UVLM_FOURTH(of, k) vldrbq_gather_offset_s32((of) + c + (k), fourth)
+    if (dense) {
+        for (; c + 16 <= channels; c += 16) {
+            int32x4_t s0 = vmlaq_n_s32(vmlasq_n_s32(UVLM_FOURTH(a, 0), by, rest), UVLM_FOURTH(b, 0), factor_b);
+            int32x4_t s1 = vmlaq_n_s32(vmlasq_n_s32(UVLM_FOURTH(a, 1), by, rest), UVLM_FOURTH(b, 1), factor_b);
+            int32x4_t s2 = vmlaq_n_s32(vmlasq_n_s32(UVLM_FOURTH(a, 2), by, rest), UVLM_FOURTH(b, 2), factor_b);
+            int32x4_t s3 = vmlaq_n_s32(vmlasq_n_s32(UVLM_FOURTH(a, 3), by, rest), UVLM_FOURTH(b, 3), factor_b);
+            vstrbq_s8(y + c, sixteen_mve(s0, s1, s2, s3, right, zero_y));
+        }
+        return c;
     }
+    for (; c + 16 <= channels; c += 16) {
+        int32x4_t s0 = vmlasq_n_s32(UVLM_FOURTH(a, 0), by, rest), s1 = vmlasq_n_s32(UVLM_FOURTH(a, 1), by, rest);
+        int32x4_t s2 = vmlasq_n_s32(UVLM_FOURTH(a, 2), by, rest), s3 = vmlasq_n_s32(UVLM_FOURTH(a, 3), by, rest);
+        vstrbq_s8(y + c, sixteen_mve(s0, s1, s2, s3, right, zero_y));
+    }
+#undef UVLM_FOURTH
     return c;
 }
 #endif
@@ -73,7 +95,8 @@ int uvlm_add_s8_as(int form, const uvlm_add *r, const int8_t *x, const int8_t *o
         int32_t c = 0;
 #ifdef UVLM_HELIUM
         if (form == UVLM_MVE && r->x_channel <= 1 && r->other_channel <= 1) {
-            c = position_mve(r, a, b, y);
+            if (r->x_channel) c = position_mve(r, a, b, r->factor_x, r->factor_other, r->other_channel, y);
+            else if (r->other_channel) c = position_mve(r, b, a, r->factor_other, r->factor_x, 0, y);
             a += c * r->x_channel, b += c * r->other_channel, y += c;
         }
 #endif

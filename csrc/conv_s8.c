@@ -153,6 +153,24 @@ static void depthwise_mve(const uvlm_conv *r, const int8_t *x, int32_t top, int3
     }
 }
 
+/* A pointwise convolution to one channel: the map is the matrix, four places at a time, and the weight the vector. The
+ * last four may be some that were done before. */
+static void single_mve(const uvlm_conv *r, const int8_t *x, int8_t *y, int32_t places) {
+    const uvlm_scale_mve by = uvlm_scale_of(r->m[0], r->s[0]);
+    const int32_t channels = r->channels, bias = r->bias[0], lift = r->lift, zero_y = r->zero_y;
+    for (; places > 0; places -= 4, x += 4 * channels, y += 4) {
+        if (places < 4) x -= (4 - places) * channels, y -= 4 - places;
+        int32x4_t sum = vaddq_n_s32(uvlm_dot4_asm(x, channels, r->weight, channels), bias);
+        vstrbq_s32(y, uvlm_narrow_mve(uvlm_rescale_mve(vshlq_r_s32(sum, lift), by), zero_y));
+    }
+}
+
+/* Whether it is one. */
+static int single(const uvlm_conv *r) {
+    return r->group == 1 && r->outputs == 1 && r->kernel_h == 1 && r->kernel_w == 1 && r->stride_y == 1 &&
+           r->stride_x == 1 && !r->top && !r->left && !r->bottom && !r->right && r->height * r->width >= 4;
+}
+
 static void conv_mve(const uvlm_conv *r, const int8_t *x, int8_t *y, int32_t high, int32_t broad) {
     int8_t fill[FILL];
     for (int32_t k = 0; k < FILL; k++) fill[k] = (int8_t)r->zero_x;
@@ -256,6 +274,10 @@ int uvlm_conv_s8_as(int form, const uvlm_conv *r, const int8_t *x, int8_t *y) {
     int32_t high = (r->height + r->top + r->bottom - r->kernel_h) / r->stride_y + 1;
     int32_t broad = (r->width + r->left + r->right - r->kernel_w) / r->stride_x + 1;
 #ifdef UVLM_HELIUM
+    if (form == UVLM_MVE && single(r)) {
+        single_mve(r, x, y, high * broad);
+        return UVLM_OK;
+    }
     if (form == UVLM_MVE && (r->group > 1 || r->outputs >= 4)) {
         conv_mve(r, x, y, high, broad);
         return UVLM_OK;

@@ -241,48 +241,112 @@ UVLM_FOR_AVX512 static void channels_avx512(const uvlm_scan *r, const int8_t *dt
 #endif
 
 #ifdef UVLM_HELIUM
-/* Four states at a time. The shifts of a channel are one number each, made before the loop. An argument of 2^-t above
- * 31 counts as 31 and something: that gives at most 1 in Q30, and 0 in Q15. */
-static int32_t states_mve(const channel *r, int32_t count, const int16_t *A, const int16_t *b, const int16_t *c,
-                          int16_t *h) {
+/* Eight states at a time, the even ones and the odd ones apart wherever a number needs 32 bits: VMULLB and VMULLT take
+ * them from eight int16 and multiply, VQMOVNB and VQMOVNT put them together again, and saturate. What is a channel's own
+ * is made for four channels at a time. An argument of 2^-t above 31 counts as 31 and something: that gives at most 1 in
+ * Q30, and 0 in Q15. */
+typedef struct {
+    int32_t b_even[128], b_odd[128]; /* less their zero points */
+    int16_t c[256];
+} shared;
+
+typedef struct {
+    int32_t mantissa[4], t_right[4], given[4], m[4], left[4], right[4];
+    int32_t in[4], read[4];
+} four;
+
+/* 2^-t in Q15 for all states of channel k of the four: four at a time. In one loop with what follows there would be more
+ * vectors than there are registers. */
+static inline void decays_mve(const four *of, int32_t k, int32_t fours, const int32_t *powers, const int16_t *A,
+                              int16_t *decay) {
     const int32x4_t low_byte = vdupq_n_s32(255), far = vdupq_n_s32((32 << 16) - 1);
-    const int32x4_t most = vdupq_n_s32(32767), least = vdupq_n_s32(-32768);
-    const uvlm_scale_mve by = uvlm_scale_of(r->m, r->s);
-    const int32_t mantissa = r->mantissa, given = r->given, t_right = uvlm_scale_of(0, r->t_shift).right;
-    const int32_t *powers = r->powers, *next_power = powers + 1;
-    int32_t read = 0;
-    for (int32_t k = count >> 2; k > 0; k--, A += 4, b += 4, c += 4, h += 4) {
+    const int32_t mantissa = of->mantissa[k], t_right = of->t_right[k], *next_power = powers + 1;
+    for (; fours > 0; fours--, A += 4, decay += 4) {
         int32x4_t t = vminq_s32(vrshlq_n_s32(vmulq_n_s32(vldrhq_s32(A), mantissa), t_right), far);
         uint32x4_t i = vreinterpretq_u32_s32(vandq_s32(vshrq_n_s32(t, 8), low_byte));
         int32x4_t low = vldrwq_gather_shifted_offset_s32(powers, i);
         int32x4_t fall = vsubq_s32(low, vldrwq_gather_shifted_offset_s32(next_power, i));
         int32x4_t y = vsubq_s32(low, vrshrq_n_s32(vmulq_s32(fall, vandq_s32(t, low_byte)), 8));
-        int32x4_t decay = vminq_s32(vrshrq_n_s32(vrshlq_s32(y, vnegq_s32(vshrq_n_s32(t, 16))), 15), most);
-        int32x4_t write = uvlm_rescale_mve(vmulq_n_s32(vldrhq_s32(b), given), by);
-        int32x4_t next = vqaddq_s32(vrshrq_n_s32(vmulq_s32(decay, vldrhq_s32(h)), 15), write);
-        next = vmaxq_s32(vminq_s32(next, most), least);
-        vstrhq_s32(h, next);
-        read = vmladavaq_s32(read, next, vldrhq_s32(c));
+        y = vrshlq_s32(y, vnegq_s32(vshrq_n_s32(t, 16)));
+        vstrhq_s32(decay, vreinterpretq_s32_s16(vqrshrnbq_n_s32(vreinterpretq_s16_s32(y), y, 15)));
+    }
+}
+
+/* `eights` times eight states of channel k: changes h, gives the sum of h c. VQRDMULH of 16 bits is
+ * (a b + 2^14) >> 15. */
+static inline int32_t states_mve(const four *of, int32_t k, int32_t eights, const int16_t *decay, const shared *all,
+                                 int16_t *h) {
+    const uvlm_scale_mve by = {of->left[k], of->m[k], of->right[k]};
+    const int32_t given = of->given[k], *even = all->b_even, *odd = all->b_odd;
+    const int16_t *c = all->c;
+    int32_t read = 0;
+    for (; eights > 0; eights--, decay += 8, even += 4, odd += 4, c += 8, h += 8) {
+        int16x8_t old = vqrdmulhq_s16(vldrhq_s16(decay), vldrhq_s16(h));
+        int32x4_t first = uvlm_rescale_mve(vmulq_n_s32(vldrwq_s32(even), given), by);
+        int32x4_t second = uvlm_rescale_mve(vmulq_n_s32(vldrwq_s32(odd), given), by);
+        int16x8_t next = vqmovnbq_s32(old, vqaddq_s32(first, vmovlbq_s16(old)));
+        next = vqmovntq_s32(next, vqaddq_s32(second, vmovltq_s16(old)));
+        vstrhq_s16(h, next);
+        read = vmladavaq_s16(read, next, vldrhq_s16(c));
     }
     return read;
 }
 
-/* All channels; the last states of each, if their number is not one of fours, go the plain way. */
+/* `channel_of` for four channels from i on; u less its zero point, too. */
+static void four_of(const uvlm_scan *r, int32_t i, const int8_t *dt, const int8_t *u, four *made) {
+    const int32x4_t none = vdupq_n_s32(0), far = vdupq_n_s32(32), most = vdupq_n_s32(31);
+    uint32x4_t at = vreinterpretq_u32_s32(vaddq_n_s32(vldrbq_s32(dt + i), 128));
+    int32x4_t mantissa = vldrhq_gather_shifted_offset_s32(r->mantissa, at), k = vldrbq_gather_offset_s32(r->shift, at);
+    int32x4_t in = vsubq_n_s32(vldrbq_s32(u + i), r->zero_u);
+    int32x4_t t = vaddq_s32(k, vldrbq_s32(r->A_shift + i)), s = vaddq_s32(k, vldrbq_s32(r->write_s + i));
+    vstrwq_s32(made->mantissa, mantissa);
+    vstrwq_s32(made->t_right, vnegq_s32(vmaxq_s32(vminq_s32(t, far), none)));
+    vstrwq_s32(made->given, vrshrq_n_s32(vmulq_s32(mantissa, in), 1));
+    vstrwq_s32(made->m, vldrwq_s32(r->write_m + i));
+    vstrwq_s32(made->left, vmaxq_s32(vminq_s32(vnegq_s32(s), most), none));
+    vstrwq_s32(made->right, vnegq_s32(vmaxq_s32(vminq_s32(s, far), none)));
+    vstrwq_s32(made->in, in);
+}
+
+/* `output` of four channels. The sum has 33 bits: VHADD halves it on the way, which changes no rounding at 2^2 and above
+ * (there is a half less to be added), and VRHADD rounds it at 2. */
+static void outputs_mve(const uvlm_scan *r, int32_t i, const four *of, int8_t *y) {
+    const uvlm_scale_mve by = uvlm_scale_of(r->direct_m, r->direct_s);
+    int32x4_t a = uvlm_requantise_mve(vldrwq_s32(of->read), vldrwq_s32(r->read_m + i), vldrbq_s32(r->read_s + i));
+    int32x4_t b = uvlm_rescale_mve(vmulq_s32(vldrhq_s32(r->D + i), vldrwq_s32(of->in)), by);
+    int32x4_t sum;
+    if (r->places > 1) sum = vrshlq_n_s32(vhaddq_s32(a, b), 1 - r->places);
+    else sum = r->places ? vrhaddq_s32(a, b) : vqaddq_s32(a, b);
+    vstrbq_s32(y + i, uvlm_narrow_mve(sum, r->zero_y));
+}
+
+/* All channels; the last ones, and the last states of each, that are not fours and eights go the plain way. */
 static void channels_mve(const uvlm_scan *r, const int8_t *dt, const int8_t *u, const int8_t *b, const int8_t *c,
                          int16_t *h, int8_t *y) {
-    int16_t of_all_b[256], of_all_c[256]; /* less their zero points */
-    int32_t states = r->states, fours = states & ~3;
-    for (int32_t n = 0; n < fours; n += 4) {
-        vstrhq_s32(of_all_b + n, vsubq_n_s32(vldrbq_s32(b + n), r->zero_b));
-        vstrhq_s32(of_all_c + n, vsubq_n_s32(vldrbq_s32(c + n), r->zero_c));
+    shared all;
+    four of;
+    int16_t decay[256];
+    int32_t states = r->states, eights = states & ~7, i = 0;
+    for (int32_t n = 0; n < eights; n += 8) {
+        int16x8_t less = vsubq_n_s16(vldrbq_s16(b + n), (int16_t)r->zero_b);
+        vstrwq_s32(all.b_even + n / 2, vmovlbq_s16(less));
+        vstrwq_s32(all.b_odd + n / 2, vmovltq_s16(less));
+        vstrhq_s16(all.c + n, vsubq_n_s16(vldrbq_s16(c + n), (int16_t)r->zero_c));
     }
     const int16_t *A = r->A;
-    for (int32_t i = 0; i < r->channels; i++, A += states, h += states) {
-        channel one = channel_of(r, i, dt[i], u[i]);
-        int32_t read = states_mve(&one, fours, A, of_all_b, of_all_c, h);
-        if (fours < states) read += states_plain(&one, states - fours, A + fours, b + fours, c + fours, h + fours);
-        y[i] = output(r, i, read, u[i] - r->zero_u);
+    int16_t *state = h;
+    for (; i + 4 <= r->channels; i += 4) {
+        four_of(r, i, dt, u, &of);
+        for (int32_t k = 0; k < 4; k++, A += states, state += states) {
+            decays_mve(&of, k, eights >> 2, r->powers, A, decay);
+            of.read[k] = states_mve(&of, k, eights >> 3, decay, &all, state);
+            if (eights == states) continue;
+            channel one = channel_of(r, i + k, dt[i + k], u[i + k]);
+            of.read[k] += states_plain(&one, states - eights, A + eights, b + eights, c + eights, state + eights);
+        }
+        outputs_mve(r, i, &of, y);
     }
+    channels_of(states_plain, r, i, r->channels, dt, u, b, c, h, y);
 }
 #endif
 

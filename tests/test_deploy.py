@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from onnx import ModelProto
 
 from benchmarks import integer as bench
 from scripts import firmware_check
@@ -15,7 +16,7 @@ from uvlm_mini import cli
 from uvlm_mini.datasets.scenes import scene
 from uvlm_mini.datasets.vocab import BOS
 from uvlm_mini.deploy import blob as blobs
-from uvlm_mini.deploy import check, firmware, m55
+from uvlm_mini.deploy import check, firmware, m55, stages
 from uvlm_mini.deploy.commands import BLOB
 from uvlm_mini.kernels.build import library
 from uvlm_mini.kernels.compilers import find
@@ -34,9 +35,14 @@ GOLDEN = ("test", 28)  # of test_cli.py
 
 
 @pytest.fixture(scope="module")
-def captioner() -> Captioner:
+def files() -> tuple[ModelProto, ModelProto]:
     """The shipped weights, calibrated on few pictures."""
-    return Captioner.of(*bench.pair(8))
+    return bench.pair(8)
+
+
+@pytest.fixture(scope="module")
+def captioner(files) -> Captioner:
+    return Captioner.of(*files)
 
 
 @pytest.fixture(scope="module")
@@ -236,6 +242,18 @@ def test_commands(capsys, tmp_path, pictures) -> None:
         assert cli.main(["deploy", "run", str(path)]) == 0
         out = capsys.readouterr().out
         assert out.startswith("there is") and "instructions, with Helium" in out
+        assert all(stage in out for stage in stages.STAGES.values() if "fourth" not in stage)
+
+
+def test_stages_are_those_of_the_modules(files, captioner) -> None:
+    """The letters that a blob of preset mini gets are those of its file's names; another blob gets none."""
+    assert stages.letters(files[0], captioner.encoder) == stages.MINI
+    kinds = [record.kind for record in captioner.encoder.records]
+    found = stages.of_blob(kinds)
+    assert found[0] == "OverNet, stage 1" and found[-1] == "for the decoder" and len(found) == len(kinds)
+    assert stages.of_blob(kinds[:-1]) == []
+    with pytest.raises(ValueError, match="of no stage"):
+        stages.of_module("familiarity.mean")
 
 
 def test_without_the_tools_a_sentence(capsys, monkeypatch, tmp_path) -> None:

@@ -97,6 +97,10 @@ static int conv(int form, int wild) {
     r.kernel_h = from_to(1, 4), r.kernel_w = from_to(1, 4), r.stride_y = from_to(1, 3), r.stride_x = from_to(1, 3);
     r.top = from_to(0, 5), r.left = from_to(0, 5), r.bottom = from_to(0, 5), r.right = from_to(0, 5);
     r.lift = from_to(0, wild ? 30 : 6), r.zero_x = from_to(-128, 127), r.zero_y = from_to(-128, 127);
+    if (any() % 4 == 0) { /* pointwise, to one channel as often as to several */
+        r.kernel_h = r.kernel_w = r.stride_y = r.stride_x = 1, r.top = r.left = r.bottom = r.right = 0;
+        if (!deep && any() % 2) r.outputs = 1;
+    }
     if (r.height + r.top + r.bottom < r.kernel_h) r.kernel_h = 1;
     if (r.width + r.left + r.right < r.kernel_w) r.kernel_w = 1;
     bytes(a8, r.kernel_h * r.kernel_w * r.channels * (deep ? 1 : r.outputs));

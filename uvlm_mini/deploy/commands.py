@@ -100,6 +100,7 @@ def _run(given: argparse.Namespace) -> int:
     from ..pictures import read_picture
     from .blob import CCaptioner
     from .firmware import build, run
+    from .stages import of_blob
 
     data = blob_of(given.blob)
     picture = read_picture(given.picture, CCaptioner(data, given.beam).side)
@@ -107,15 +108,18 @@ def _run(given: argparse.Namespace) -> int:
     print(told.caption)
     print(f"\nbytes: blob {told.blob:,}, arena {told.memory:,}")
     print(f"\ninstructions, {'with' if told.form == 'mve' else 'without'} Helium")
+    stages = of_blob([kind for network, kind, _ in told.records if network == "encoder"])
     for network, whole in (("encoder", told.encoder), ("step", None)):
         parts: Counter[str] = Counter()
-        for where, kind, instructions in told.records:
-            parts[kind] += instructions * (where == network)
-        print(f"  {network:20}{whole or parts.total():14,}")
-        for kind, instructions in parts.most_common():
-            if instructions:
-                print(f"    {kind:18}{instructions:14,}")
-    print(f"  {'all steps, search':20}{told.search:14,}")
+        of = [(kind, count) for where, kind, count in told.records if where == network]
+        if network == "encoder" and stages:
+            of = [(stage, count) for stage, (_, count) in zip(stages, of, strict=True)]
+        for part, count in of:
+            parts[part] += count
+        print(f"  {network:22}{whole or parts.total():14,}")
+        for part, count in parts.items() if network == "encoder" and stages else parts.most_common():
+            print(f"    {part:20}{count:14,}")
+    print(f"  {'all steps, search':22}{told.search:14,}")
     return 0
 
 

@@ -19,10 +19,17 @@ import numpy as np
 from ..kernels.build import library
 from ..kernels.program import NAMES
 from ..kernels.structs import SIZES, STRUCTS
+from ..quantize.integer import Captioner
 from . import m55
-from .blob import HEAD
+from .blob import HEAD, CCaptioner, planned, write
 
 KB = 1024
+BANKS = {  # of the STM32N657, in KB, in the order of their addresses
+    "AXISRAM1": 1024, "AXISRAM2": 1024, "AXISRAM3": 448, "AXISRAM4": 448, "AXISRAM5": 448, "AXISRAM6": 448,
+    "NPU cache": 256, "VENC RAM": 128,
+}  # fmt: skip
+RAM = sum(BANKS.values()) * KB  # 4.2 MB
+NPU = ("AXISRAM3", "AXISRAM4", "AXISRAM5", "AXISRAM6")
 SECTIONS = {
     ".text": "program",
     ".rodata": "its constants",
@@ -35,6 +42,21 @@ SECTIONS = {
     ".arena": "arena",
 }
 ALLOCATED = 2  # flag of a section that takes memory on the chip
+
+
+class Activations(NamedTuple):
+    """Bytes of RAM that a captioner works in.
+
+    encoder : its arena, as planned.
+    worst : what is alive at its worst moment; no plan can do with less.
+    step : the arena of the decoder's step.
+    others : records of both, the states and captions of a search.
+    """
+
+    encoder: int
+    worst: int
+    step: int
+    others: int
 
 
 class Region(NamedTuple):
@@ -108,6 +130,46 @@ def table(elf: Path) -> str:
     return "\n".join(rows)
 
 
+def activations(captioner: Captioner, beam: int = 3) -> Activations:
+    """What a captioner works in on this computer; a chip's pointers are half as wide: it needs a little less."""
+    encoder, step, _ = planned(captioner)
+    whole = CCaptioner(write(captioner), beam).memory
+    times = range(-1, max(block.dies for block in encoder.blocks) + 1)
+    worst = max(sum(b.size for b in encoder.blocks if b.kept or b.born <= t <= b.dies) for t in times)
+    sizes = encoder.arena.size, step.arena.size
+    return Activations(sizes[0], worst, sizes[1], whole - sum(sizes))
+
+
+def laid(held: dict[str, dict[str, int]], needs: Activations) -> list[tuple[str, float, float]]:
+    """What lies in AXISRAM1 to 6: (what, where it begins, how long it is), both in KB from the start of AXISRAM1.
+
+    The program and its data lie as in csrc/ports/m55/m55.ld. The encoder's activations lie in the NPU's banks; behind
+    the data, out of the way of the NPU, lies what the decoder works in.
+
+    Parameters
+    ----------
+    held : bytes of each region, as `linked` tells them: region -> what -> bytes.
+    needs : from `activations`.
+
+    Raises
+    ------
+    ValueError : it does not fit.
+    """
+    sizes = {region.name: region.length / KB for region in regions()}
+    start = {"CODE": 0.0, "DATA": sizes["CODE"]}
+    rows = []
+    for name, at in start.items():
+        for what, size in held[name].items():
+            rows.append((what, at, size / KB))
+            at += size / KB
+        start[name] = at
+    rows.append(("step and search", start["DATA"], (needs.step + needs.others) / KB))
+    rows.append(("encoder", sizes["CODE"] + sizes["DATA"], needs.encoder / KB))
+    if start["DATA"] + rows[-2][2] > sizes["CODE"] + sizes["DATA"] or rows[-1][2] > sum(BANKS[name] for name in NPU):
+        raise ValueError("Activations do not fit into the banks of the STM32N657; use a smaller preset.")
+    return rows
+
+
 # --------------------------------------------------------------------------------------------------------------------
 # The blob
 
@@ -120,67 +182,6 @@ PARTS = {
 OTHERS = "multipliers and shifts"
 
 
-class Array(NamedTuple):
-    """An array that a record of a blob reads: of which network, kernel and field of its struct, where, how long."""
-
-    network: str
-    kind: str
-    field: str
-    at: int
-    bytes: int
-
-    @property
-    def what(self) -> str:
-        """Weights, biases, tables, or multipliers and shifts."""
-        return PARTS.get(self.field, OTHERS)
-
-
-def header(blob: bytes) -> dict[str, int]:
-    """The numbers of a blob's header by name.
-
-    Raises
-    ------
-    ValueError : the blob is cut off.
-    """
-    numbers = np.frombuffer(blob[: len(blob) // 4 * 4], "<i4")[: len(HEAD)]
-    found = dict(zip(HEAD, numbers.tolist(), strict=False))
-    if found.get("bytes") != len(blob):
-        raise ValueError("The blob is cut off or damaged; write it again with `uvlm deploy blob`.")
-    return found
-
-
-def arrays(blob: bytes) -> list[Array]:
-    """All arrays that the records of a blob read, in their order; one that several read comes as often.
-
-    Raises
-    ------
-    ValueError : the blob is cut off.
-    """
-    return _walked(blob)[0]
-
-
-def _walked(blob: bytes) -> tuple[list[Array], int]:
-    """The arrays, and where the records end, in numbers."""
-    ffi, lib = library()
-    kinds = {getattr(lib, f"UVLM_{NAMES.get(kind, kind.upper())}"): kind for kind in SIZES}
-    head = header(blob)
-    numbers = np.frombuffer(blob[: len(blob) // 4 * 4], "<i4")
-    networks = ["encoder"] * head["encoder"] + ["step"] * head["step"] + ["word"]
-    at, found = head["records"] // 4, []
-    for network in networks:
-        kind = kinds[int(numbers[at])]
-        at += 7
-        for name, about in ffi.typeof(f"uvlm_{STRUCTS.get(kind, kind)}").fields:
-            if about.type.kind == "pointer":
-                place, size = (int(n) for n in numbers[at : at + 2])
-                if size:
-                    found.append(Array(network, kind, name, place, size))
-                at += 2
-            else:
-                at += about.type.length if about.type.kind == "array" else 1
-    return found, at
-
-
 def contents(blob: bytes) -> dict[str, int]:
     """Bytes of a blob by what they are; they add to the blob. An array that several records read counts once.
 
@@ -188,13 +189,28 @@ def contents(blob: bytes) -> dict[str, int]:
     ------
     ValueError : the blob is cut off.
     """
-    head = header(blob)
-    read, end = _walked(blob)
-    once = {(array.at, array.bytes): array.what for array in read}
+    ffi, lib = library()
+    kinds = {getattr(lib, f"UVLM_{NAMES.get(kind, kind.upper())}"): kind for kind in SIZES}
+    numbers = np.frombuffer(blob[: len(blob) // 4 * 4], "<i4")
+    head = dict(zip(HEAD, numbers.tolist(), strict=False))
+    if head.get("bytes") != len(blob):
+        raise ValueError("The blob is cut off or damaged; write it again with `uvlm deploy blob`.")
+    at, arrays = head["records"] // 4, {}
+    for _ in range(head["encoder"] + head["step"] + 1):
+        kind = kinds[int(numbers[at])]
+        at += 7
+        fields = ffi.typeof(f"uvlm_{STRUCTS.get(kind, kind)}").fields
+        for name, about in fields:
+            if about.type.kind == "pointer":
+                place, size = (int(n) for n in numbers[at : at + 2])
+                arrays[place, size] = PARTS.get(name, OTHERS)
+                at += 2
+            else:
+                at += about.type.length if about.type.kind == "array" else 1
     found = dict.fromkeys([*dict.fromkeys(PARTS.values()), OTHERS, "words", "records", "alignment"], 0)
-    for (_, size), what in once.items():
+    for (_, size), what in arrays.items():
         found[what] += size
-    found["tables"] += 2 * 4 * 257 - sum(4 * 257 * ((head[name], 4 * 257) in once) for name in ("powers", "logs"))
-    found["words"], found["records"] = len(blob) - head["texts"], 4 * end
+    found["tables"] += 2 * 4 * 257 - sum(4 * 257 * ((head[name], 4 * 257) in arrays) for name in ("powers", "logs"))
+    found["words"], found["records"] = len(blob) - head["texts"], 4 * at
     found["alignment"] = len(blob) - sum(found.values())
     return found

@@ -1,4 +1,4 @@
-"""Figures of chapter 9. What they are made of is computed by functions of its own, which tests check.
+"""Figures of chapters 9 and 10. What they are made of is computed by functions of its own, which tests check.
 
 matplotlib is imported where it is used.
 """
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..paths import csrc
 from ..viz import DASHES, PALETTE, WIDTH
 
 if TYPE_CHECKING:
@@ -116,3 +117,56 @@ def listing(rows: Mapping[str, Mapping[str, Any]]) -> str:
     timed = {name: row["us"] for name, row in rows.items() if "us" in row}
     wide = max(map(len, timed))
     return "\n".join(f"{name:{wide}} {us:10.2f} µs" for name, us in timed.items())
+
+
+def excerpt(name: str, start: str, end: str = "\n}") -> str:
+    """The lines of a file of csrc/ from the one with `start` to the first `end` behind it.
+
+    Raises
+    ------
+    ValueError : `start` is not there, or more than once, or no `end` follows.
+    """
+    text = (csrc() / name).read_text(encoding="utf-8")
+    if text.count(start) != 1 or end not in text[text.find(start) :]:
+        raise ValueError(
+            f"{name} holds {start!r} {text.count(start)} times; give what begins one excerpt, and its end."
+        )
+    begin = text.rfind("\n", 0, text.index(start)) + 1
+    return text[begin : text.index(end, text.index(start)) + len(end)]
+
+
+def pairs(rows: Mapping[str, Sequence[float]], names: Sequence[str], xlabel: str, log: bool = False) -> Figure:
+    """Draw bars of several values for each name, the first name at the top.
+
+    Parameters
+    ----------
+    rows : values by name, as many as `names` has.
+    names : what the values of a row are.
+    log : whether the axis is logarithmic.
+    """
+    import matplotlib.pyplot as plt
+
+    fig, axis = plt.subplots(figsize=(WIDTH, 0.26 * len(rows) * len(names) + 1.2))
+    height = 0.8 / len(names)
+    for i, name in enumerate(names):
+        places = [-row - (i - (len(names) - 1) / 2) * height for row in range(len(rows))]
+        values = [row[i] for row in rows.values()]
+        axis.barh(
+            places,
+            values,
+            height,
+            color=PALETTE[i],
+            hatch=("", "///", "...")[i % 3],
+            edgecolor="white",
+            linewidth=0,
+            label=name,
+        )
+        for place, value in zip(places, values, strict=True):
+            axis.text(value, place, f" {value:.3g}", va="center", fontsize=9)
+    axis.set_yticks([-row for row in range(len(rows))], list(rows))
+    axis.tick_params(axis="y", length=0)
+    most = max(max(row) for row in rows.values())
+    axis.set(xlabel=xlabel, xscale="log" if log else "linear")
+    axis.set_xlim(right=most * (2 if log else 1.15))
+    axis.legend(frameon=False, fontsize=9, ncols=len(names), loc="lower left", bbox_to_anchor=(0, 1))
+    return fig
