@@ -33,6 +33,13 @@ int uvlm_encode(uvlm *m, const uint8_t *pixels) {
     return uvlm_start(m);
 }
 
+int uvlm_context(uvlm *m, int32_t n, const int8_t *data) {
+    if (!m || !data || !m->saying) return UVLM_NULL;
+    if (n < 0 || n >= m->contexts) return UVLM_RANGE;
+    copy(m->saying + m->context[n].to, data, m->context[n].bytes);
+    return uvlm_start(m);
+}
+
 int uvlm_step(uvlm *m, int32_t word, const int32_t **logits) {
     if (!m || !logits || !m->saying) return UVLM_NULL;
     int status = uvlm_word_s8(&m->word, word, m->saying + m->word_at);

@@ -71,6 +71,10 @@ const char *uvlm_text(const uvlm *m, int32_t word);
 /* Look at a picture: (side, side, 3) bytes of sRGB. Captions start anew. */
 int uvlm_encode(uvlm *m, const uint8_t *pixels);
 
+/* The same where another processor has looked: hand in what the encoder gives, context `n` of `contexts` at a time, each
+ * as context[n].bytes int8 numbers with channels last. */
+int uvlm_context(uvlm *m, int32_t n, const int8_t *data);
+
 /* One step after the word before, the first after BOS: logits (words) int32, in the captioner's memory. `uvlm_start`
  * goes back to the empty state. */
 int uvlm_start(uvlm *m);

@@ -43,6 +43,12 @@ static void look_and_speak(uvlm *m) {
     uint8_t *pixels = bytes < 1 << 16 ? malloc(bytes) : NULL;
     for (size_t i = 0; pixels && i < bytes; i++) pixels[i] = (uint8_t)(i * 7 + seen);
     if (pixels && uvlm_encode(m, pixels) == UVLM_OK) {
+        int32_t n = (int32_t)(seen % 5); /* what the encoder gave, handed in again from a piece of memory of its own */
+        int8_t *given = n < m->contexts ? malloc((size_t)m->context[n].bytes) : NULL;
+        if (given) memcpy(given, m->seeing + m->context[n].from, (size_t)m->context[n].bytes);
+        if (given && uvlm_context(m, n, given) != UVLM_OK) abort();
+        if (uvlm_context(m, m->contexts, (const int8_t *)pixels) != UVLM_RANGE) abort();
+        free(given);
         if (uvlm_step(m, fuzz_number(), &logits) == UVLM_OK) {
             for (int32_t i = 0; i < m->words; i++) seen += (size_t)logits[i];
             for (int32_t i = 0; i < m->map; i++) seen += (size_t)uvlm_bias(m)[i];
