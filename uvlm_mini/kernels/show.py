@@ -5,6 +5,8 @@ matplotlib is imported where it is used.
 
 from __future__ import annotations
 
+import re
+import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -119,8 +121,11 @@ def listing(rows: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(f"{name:{wide}} {us:10.2f} µs" for name, us in timed.items())
 
 
+COLUMNS = 88  # what the page of the book shows
+
+
 def excerpt(name: str, start: str, end: str = "\n}") -> str:
-    """The lines of a file of csrc/ from the one with `start` to the first `end` behind it.
+    """The lines of a file of csrc/ from the one with `start` to the first `end` behind it, fitted to the page.
 
     Raises
     ------
@@ -132,7 +137,50 @@ def excerpt(name: str, start: str, end: str = "\n}") -> str:
             f"{name} holds {start!r} {text.count(start)} times; give what begins one excerpt, and its end."
         )
     begin = text.rfind("\n", 0, text.index(start)) + 1
-    return text[begin : text.index(end, text.index(start)) + len(end)]
+    return fitted(text[begin : text.index(end, text.index(start)) + len(end)])
+
+
+def fitted(text: str, columns: int = COLUMNS) -> str:
+    """C in lines that are not longer. A comment of several lines is filled anew; one behind code goes above it.
+
+    What has no place to break stays as it is.
+    """
+    found: list[str] = []
+    for line in text.splitlines():
+        if re.match(r"/\*|  ?\*( |$)", line):
+            last = found[-1] if found else ""
+            depth, before = (len(x) - len(x[2:].lstrip()) for x in (line, last.partition("\n")[0]))
+            goes_on = last[:2] in ("/*", " *") and len(max(last.split("\n"), key=len)) > columns
+            if goes_on and line[2:].strip() and (depth == before <= 3 or depth > before > 3):
+                line = f"{found.pop()}\n{line}"
+            found.append(line)
+        else:
+            found += _broken(line, columns)
+    return "\n".join(part for line in found for part in _filled(line, columns))
+
+
+def _filled(text: str, columns: int) -> list[str]:
+    """A paragraph of a comment; what is short enough is left alone."""
+    lines = text.split("\n")
+    label = re.match(r" \*\s*(.*\S {2,})?", lines[0])
+    if len(lines[0]) <= columns or not (label or lines[0].startswith("/*")):
+        return lines
+    below = " *" + " " * ((label.end() if label else 3) - 2)
+    words = " ".join([lines[0], *(line[2:].strip() for line in lines[1:])])
+    return textwrap.wrap(words, columns, subsequent_indent=below, break_long_words=False, break_on_hyphens=False)
+
+
+def _broken(line: str, columns: int) -> list[str]:
+    """A line of code."""
+    if len(line) <= columns:
+        return [line]
+    indent = " " * (len(line) - len(line.lstrip()))
+    if behind := re.match(r"(.*\S) +(/\*.*\*/)$", line):
+        return [*_broken(indent + behind[2], columns), *_broken(behind[1], columns)]
+    room = line[len(indent) : columns]
+    stops = [") "] if room.startswith("for (") and ") " in room else [", ", "; ", "&& ", " "]
+    at = len(indent) + max(room.rfind(stop) + len(stop) for stop in stops if stop in room) if " " in room else 0
+    return [line[:at].rstrip(), *_broken(f"{indent}        {line[at:]}", columns)] if at else [line]
 
 
 def pairs(rows: Mapping[str, Sequence[float]], names: Sequence[str], xlabel: str, log: bool = False) -> Figure:
