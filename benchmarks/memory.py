@@ -58,11 +58,12 @@ def measure(preset: str, held: dict[str, dict[str, int]]) -> dict[str, Any]:
     made = captioner(preset)
     data = data_path(BLOB).read_bytes() if preset == "mini" else blob.write(made)
     needs = memory.activations(made, BEAM)
+    places = memory.laid(held, None if preset == "mini" else needs)
     return {
         "blob": {"bytes": len(data), **memory.contents(data)},
         "activations": needs._asdict(),
         "of 4.2 MB": round((needs.encoder + needs.step + needs.others) / memory.RAM, 4),
-        "laid": [[what, round(at, 3), round(size, 3)] for what, at, size in memory.laid(held, needs)],
+        "laid": [[what, round(at, 3), round(size, 3)] for what, at, size in places],
     }
 
 

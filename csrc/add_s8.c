@@ -34,43 +34,39 @@ UVLM_FOR_AVX512 static void add_avx512(const uvlm_add *r, const int8_t *x, const
 #endif
 
 #ifdef UVLM_HELIUM
-/* What is left to do with sixteen sums: shift, and narrow by halves. The sums are those of every fourth number: that is
- * the order in which VQMOVNB and VQMOVNT, which fill even and odd lanes, put them one behind the other. */
-static inline int8x16_t sixteen_mve(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d, int32_t right, int16_t zero) {
-    int16x8_t even = vqmovntq_s32(vqmovnbq_s32(vdupq_n_s16(0), vrshlq_n_s32(a, right)), vrshlq_n_s32(c, right));
-    int16x8_t odd = vqmovntq_s32(vqmovnbq_s32(vdupq_n_s16(0), vrshlq_n_s32(b, right)), vrshlq_n_s32(d, right));
-    int8x16_t made = vqmovnbq_s16(vdupq_n_s8(0), vqaddq_n_s16(even, zero));
-    return vqmovntq_s16(made, vqaddq_n_s16(odd, zero));
+/* What is left to do with eight sums, the even ones and the odd ones: shift, put together, narrow. */
+static inline int16x8_t eight_mve(int32x4_t even, int32x4_t odd, int32_t right, int16_t zero) {
+    even = vrshlq_n_s32(even, right);
+    int16x8_t both = vqmovntq_s32(vqmovnbq_s32(vreinterpretq_s16_s32(even), even), vrshlq_n_s32(odd, right));
+    both = vqaddq_n_s16(both, zero);
+    return vreinterpretq_s16_s8(vqmovnbq_s16(vreinterpretq_s8_s16(both), both));
 }
 
-/* Sixteen channels of one position at a time, `a` dense, `b` dense or the same for all; how many were done. The zero
+/* Eight channels of one position at a time, `a` dense, `b` dense or the same for all; how many were done. The zero
  * points are taken off together: sums are right modulo 2^32, and end within int32. */
 static int32_t position_mve(const uvlm_add *r, const int8_t *a, const int8_t *b, int32_t factor_a, int32_t factor_b,
                             int32_t dense, int8_t *y) {
-    const uint32x4_t fourth = vidupq_n_u32(0, 4);
     const int32x4_t by = vdupq_n_s32(factor_a);
-    const int32_t channels = r->channels, right = -r->s;
+    const int32_t eights = r->channels >> 3, right = -r->s;
     const int16_t zero_y = (int16_t)r->zero_y;
     uint32_t zeros = (uint32_t)r->zero_x * (uint32_t)r->factor_x + (uint32_t)r->zero_other * (uint32_t)r->factor_other;
-    int32_t rest = (int32_t)((dense ? 0u : (uint32_t)*b * (uint32_t)factor_b) - zeros), c = 0;
-#define UVLM_FOURTH(of, k) vldrbq_gather_offset_s32((of) + c + (k), fourth)
+    int32_t rest = (int32_t)((dense ? 0u : (uint32_t)*b * (uint32_t)factor_b) - zeros);
     if (dense) {
-        for (; c + 16 <= channels; c += 16) {
-            int32x4_t s0 = vmlaq_n_s32(vmlasq_n_s32(UVLM_FOURTH(a, 0), by, rest), UVLM_FOURTH(b, 0), factor_b);
-            int32x4_t s1 = vmlaq_n_s32(vmlasq_n_s32(UVLM_FOURTH(a, 1), by, rest), UVLM_FOURTH(b, 1), factor_b);
-            int32x4_t s2 = vmlaq_n_s32(vmlasq_n_s32(UVLM_FOURTH(a, 2), by, rest), UVLM_FOURTH(b, 2), factor_b);
-            int32x4_t s3 = vmlaq_n_s32(vmlasq_n_s32(UVLM_FOURTH(a, 3), by, rest), UVLM_FOURTH(b, 3), factor_b);
-            vstrbq_s8(y + c, sixteen_mve(s0, s1, s2, s3, right, zero_y));
+        for (int32_t k = eights; k > 0; k--, a += 8, b += 8, y += 8) {
+            int16x8_t u = vldrbq_s16(a), v = vldrbq_s16(b);
+            int32x4_t even = vmlasq_n_s32(vmovlbq_s16(u), by, rest), odd = vmlasq_n_s32(vmovltq_s16(u), by, rest);
+            even = vmlaq_n_s32(even, vmovlbq_s16(v), factor_b);
+            odd = vmlaq_n_s32(odd, vmovltq_s16(v), factor_b);
+            vstrbq_s16(y, eight_mve(even, odd, right, zero_y));
         }
-        return c;
+    } else {
+        for (int32_t k = eights; k > 0; k--, a += 8, y += 8) {
+            int16x8_t u = vldrbq_s16(a);
+            int32x4_t even = vmlasq_n_s32(vmovlbq_s16(u), by, rest), odd = vmlasq_n_s32(vmovltq_s16(u), by, rest);
+            vstrbq_s16(y, eight_mve(even, odd, right, zero_y));
+        }
     }
-    for (; c + 16 <= channels; c += 16) {
-        int32x4_t s0 = vmlasq_n_s32(UVLM_FOURTH(a, 0), by, rest), s1 = vmlasq_n_s32(UVLM_FOURTH(a, 1), by, rest);
-        int32x4_t s2 = vmlasq_n_s32(UVLM_FOURTH(a, 2), by, rest), s3 = vmlasq_n_s32(UVLM_FOURTH(a, 3), by, rest);
-        vstrbq_s8(y + c, sixteen_mve(s0, s1, s2, s3, right, zero_y));
-    }
-#undef UVLM_FOURTH
-    return c;
+    return eights << 3;
 }
 #endif
 

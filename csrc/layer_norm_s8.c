@@ -92,8 +92,11 @@ int uvlm_layer_norm_s8_as(int form, const uvlm_layer_norm *r, const int8_t *x, i
     if (r->hidden < 1 || r->hidden > 32768) return UVLM_SIZE;
     if (r->epsilon < 1 || r->lift < 0 || r->lift > 30 || r->zero_y < -128 || r->zero_y > 127) return UVLM_RANGE;
     if (!uvlm_has(form)) return UVLM_FORM;
-    int32_t sum = 0, m, s;
-    for (int32_t i = 0; i < r->hidden; i++) sum += x[i];
+    int32_t sum = 0, m, s, first = 0;
+#ifdef UVLM_HELIUM
+    for (; form == UVLM_MVE && first + 16 <= r->hidden; first += 16) sum = vaddvaq_s8(sum, vldrbq_s8(x + first));
+#endif
+    for (int32_t i = first; i < r->hidden; i++) sum += x[i];
 #ifdef UVLM_X86
     if (form == UVLM_AVX512) {
         uvlm_inverse_root(squares_avx512(r, x, sum) + r->epsilon, r->roots, &m, &s);

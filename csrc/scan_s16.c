@@ -245,10 +245,10 @@ UVLM_FOR_AVX512 static void channels_avx512(const uvlm_scan *r, const int8_t *dt
  * them from eight int16 and multiply, VQMOVNB and VQMOVNT put them together again, and saturate. What is a channel's own
  * is made for four channels at a time. An argument of 2^-t above 31 counts as 31 and something: that gives at most 1 in
  * Q30, and 0 in Q15. */
-typedef struct {
-    int32_t b_even[128], b_odd[128]; /* less their zero points */
-    int16_t c[256];
-} shared;
+typedef struct { /* of eight states, less their zero points */
+    int32_t b_even[4], b_odd[4];
+    int16_t c[8];
+} eight;
 
 typedef struct {
     int32_t mantissa[4], t_right[4], given[4], m[4], left[4], right[4];
@@ -261,33 +261,32 @@ static inline void decays_mve(const four *of, int32_t k, int32_t fours, const in
                               int16_t *decay) {
     const int32x4_t low_byte = vdupq_n_s32(255), far = vdupq_n_s32((32 << 16) - 1);
     const int32_t mantissa = of->mantissa[k], t_right = of->t_right[k], *next_power = powers + 1;
-    for (; fours > 0; fours--, A += 4, decay += 4) {
+    for (int32_t n = fours; n > 0; n--, A += 4, decay += 4) {
         int32x4_t t = vminq_s32(vrshlq_n_s32(vmulq_n_s32(vldrhq_s32(A), mantissa), t_right), far);
         uint32x4_t i = vreinterpretq_u32_s32(vandq_s32(vshrq_n_s32(t, 8), low_byte));
         int32x4_t low = vldrwq_gather_shifted_offset_s32(powers, i);
         int32x4_t fall = vsubq_s32(low, vldrwq_gather_shifted_offset_s32(next_power, i));
         int32x4_t y = vsubq_s32(low, vrshrq_n_s32(vmulq_s32(fall, vandq_s32(t, low_byte)), 8));
         y = vrshlq_s32(y, vnegq_s32(vshrq_n_s32(t, 16)));
-        vstrhq_s32(decay, vreinterpretq_s32_s16(vqrshrnbq_n_s32(vreinterpretq_s16_s32(y), y, 15)));
+        vstrhq_s32(decay, vreinterpretq_s32_s16(vqrshrnbq_n_s32(vuninitializedq_s16(), y, 15)));
     }
 }
 
 /* `eights` times eight states of channel k: changes h, gives the sum of h c. VQRDMULH of 16 bits is
  * (a b + 2^14) >> 15. */
-static inline int32_t states_mve(const four *of, int32_t k, int32_t eights, const int16_t *decay, const shared *all,
+static inline int32_t states_mve(const four *of, int32_t k, int32_t eights, const int16_t *decay, const eight *all,
                                  int16_t *h) {
     const uvlm_scale_mve by = {of->left[k], of->m[k], of->right[k]};
-    const int32_t given = of->given[k], *even = all->b_even, *odd = all->b_odd;
-    const int16_t *c = all->c;
+    const int32_t given = of->given[k];
     int32_t read = 0;
-    for (; eights > 0; eights--, decay += 8, even += 4, odd += 4, c += 8, h += 8) {
+    for (int32_t n = eights; n > 0; n--, decay += 8, all++, h += 8) {
         int16x8_t old = vqrdmulhq_s16(vldrhq_s16(decay), vldrhq_s16(h));
-        int32x4_t first = uvlm_rescale_mve(vmulq_n_s32(vldrwq_s32(even), given), by);
-        int32x4_t second = uvlm_rescale_mve(vmulq_n_s32(vldrwq_s32(odd), given), by);
-        int16x8_t next = vqmovnbq_s32(old, vqaddq_s32(first, vmovlbq_s16(old)));
-        next = vqmovntq_s32(next, vqaddq_s32(second, vmovltq_s16(old)));
+        int32x4_t even = uvlm_rescale_mve(vmulq_n_s32(vldrwq_s32(all->b_even), given), by);
+        int32x4_t odd = uvlm_rescale_mve(vmulq_n_s32(vldrwq_s32(all->b_odd), given), by);
+        int16x8_t next = vqmovnbq_s32(vuninitializedq_s16(), vqaddq_s32(even, vmovlbq_s16(old)));
+        next = vqmovntq_s32(next, vqaddq_s32(odd, vmovltq_s16(old)));
         vstrhq_s16(h, next);
-        read = vmladavaq_s16(read, next, vldrhq_s16(c));
+        read = vmladavaq_s16(read, next, vldrhq_s16(all->c));
     }
     return read;
 }
@@ -323,15 +322,15 @@ static void outputs_mve(const uvlm_scan *r, int32_t i, const four *of, int8_t *y
 /* All channels; the last ones, and the last states of each, that are not fours and eights go the plain way. */
 static void channels_mve(const uvlm_scan *r, const int8_t *dt, const int8_t *u, const int8_t *b, const int8_t *c,
                          int16_t *h, int8_t *y) {
-    shared all;
+    eight all[32];
     four of;
     int16_t decay[256];
     int32_t states = r->states, eights = states & ~7, i = 0;
     for (int32_t n = 0; n < eights; n += 8) {
         int16x8_t less = vsubq_n_s16(vldrbq_s16(b + n), (int16_t)r->zero_b);
-        vstrwq_s32(all.b_even + n / 2, vmovlbq_s16(less));
-        vstrwq_s32(all.b_odd + n / 2, vmovltq_s16(less));
-        vstrhq_s16(all.c + n, vsubq_n_s16(vldrbq_s16(c + n), (int16_t)r->zero_c));
+        vstrwq_s32(all[n >> 3].b_even, vmovlbq_s16(less));
+        vstrwq_s32(all[n >> 3].b_odd, vmovltq_s16(less));
+        vstrhq_s16(all[n >> 3].c, vsubq_n_s16(vldrbq_s16(c + n), (int16_t)r->zero_c));
     }
     const int16_t *A = r->A;
     int16_t *state = h;
@@ -339,7 +338,7 @@ static void channels_mve(const uvlm_scan *r, const int8_t *dt, const int8_t *u, 
         four_of(r, i, dt, u, &of);
         for (int32_t k = 0; k < 4; k++, A += states, state += states) {
             decays_mve(&of, k, eights >> 2, r->powers, A, decay);
-            of.read[k] = states_mve(&of, k, eights >> 3, decay, &all, state);
+            of.read[k] = states_mve(&of, k, eights >> 3, decay, all, state);
             if (eights == states) continue;
             channel one = channel_of(r, i + k, dt[i + k], u[i + k]);
             of.read[k] += states_plain(&one, states - eights, A + eights, b + eights, c + eights, state + eights);

@@ -3,15 +3,16 @@
 import struct
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 pytest.importorskip("cffi")
 
-from uvlm_mini.deploy import firmware, m55, memory
+from uvlm_mini.deploy import firmware, m55, memory, show
 from uvlm_mini.deploy.commands import BLOB
 from uvlm_mini.kernels.compilers import find
-from uvlm_mini.paths import data_path
+from uvlm_mini.paths import data_path, result
 
 try:
     find()
@@ -75,6 +76,65 @@ def test_activations_that_are_too_large_do_not_link(data, monkeypatch, tmp_path)
     monkeypatch.setattr(firmware, "memory", lambda blob: limit + 1)
     with pytest.raises(RuntimeError, match="ARENA' overflowed"):
         firmware.build(data, out=tmp_path / "x.elf")
+
+
+@pytest.mark.slow
+def test_activations_are_those_that_run(data) -> None:
+    """The parts add to what the captioner in C asks for; no plan is smaller than the worst moment."""
+    from benchmarks import integer
+    from uvlm_mini.deploy.blob import CCaptioner, write
+    from uvlm_mini.quantize.integer import Captioner
+
+    captioner = Captioner.of(*integer.pair(8))
+    needs = memory.activations(captioner, 3)
+    ours = CCaptioner(write(captioner), 3)
+    assert needs.encoder + needs.step + needs.others == ours.memory and needs.worst <= needs.encoder
+    row = result("memory")["rows"]["mini"]["activations"]
+    assert needs._asdict() == pytest.approx(row, rel=0.02)
+
+
+def test_what_the_file_says_of_the_presets() -> None:
+    """All fit; the blobs add up, and are in the order of the presets; mini keeps its limits."""
+    rows = result("memory")["rows"]
+    for preset in ("mini", "t", "b"):
+        row, needs = rows[preset], memory.Activations(**rows[preset]["activations"])
+        assert sum(size for what, size in row["blob"].items() if what != "bytes") == row["blob"]["bytes"]
+        assert needs.worst <= needs.encoder and needs.encoder + needs.step + needs.others < memory.RAM
+        share = (needs.encoder + needs.step + needs.others) / memory.RAM
+        assert row["of 4.2 MB"] == pytest.approx(share, abs=1e-4)
+        wanted = memory.laid(rows["linked"], None if preset == "mini" else needs)
+        for part, found in zip(row["laid"], wanted, strict=True):
+            assert part[0] == found[0] and part[1:] == pytest.approx(found[1:], abs=1e-3)
+    assert rows["mini"]["blob"]["bytes"] < rows["t"]["blob"]["bytes"] < rows["b"]["blob"]["bytes"]
+    assert rows["mini"]["blob"]["bytes"] < BLOB_LIMIT and rows["linked"]["ARENA"]["arena"] < ARENA_LIMIT
+    assert sum(rows["banks"].values()) == memory.RAM == 4224 * 1024
+
+
+def test_what_does_not_fit_is_not_laid() -> None:
+    held = {"CODE": {"program": 1000}, "DATA": {"data": 1000}, "ARENA": {"arena": 1000}}
+    assert [what for what, _, _ in memory.laid(held)] == ["program", "data", "arena"]
+    with pytest.raises(ValueError, match="ARENA of the STM32N657 is too small"):
+        memory.laid(held, memory.Activations(1793 * 1024, 0, 0, 0))
+    with pytest.raises(ValueError, match="DATA of the STM32N657 is too small"):
+        memory.laid(held, memory.Activations(0, 0, 1536 * 1024, 0))
+
+
+def test_figure_is_what_the_file_says() -> None:
+    """Bars begin and end where the file says; banks are lines, in their order."""
+    rows = result("memory")["rows"]
+    ram, flash = show.plot_memory(rows).axes
+    bars = [(bar.get_x(), bar.get_width()) for bar in ram.patches]
+    wanted = [(at, size) for preset in ("mini", "t", "b") for _, at, size in show.drawn(rows[preset]["laid"])]
+    assert bars == [pytest.approx(bar) for bar in wanted]
+    assert [line.get_xdata()[0] for line in ram.lines] == [0, 1024, 2048, 2496, 2944, 3392, 3840]
+    ends = [bar.get_x() + bar.get_width() for bar in flash.patches][1::2]
+    assert ends == pytest.approx([rows[preset]["blob"]["bytes"] / 1e6 for preset in ("mini", "t", "b")])
+    plt.close("all")
+
+
+def test_neighbours_of_one_name_are_one_bar() -> None:
+    laid = [["program", 0.0, 70.0], ["its constants", 70.0, 2.0], ["stack", 512.0, 64.0], ["encoder", 2048.0, 9.0]]
+    assert show.drawn(laid) == [("program", 0.0, 72.0), ("data, heap, stack", 512.0, 64.0), ("encoder", 2048.0, 9.0)]
 
 
 def test_other_files_and_places_are_refused(tmp_path: Path) -> None:

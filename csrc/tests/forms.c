@@ -135,12 +135,13 @@ static int mul(int form, int wild) {
 
 /* Means, maxima and tables of the same map, one behind the other. */
 static int look(int form, int wild) {
-    uvlm_mean r = {.positions = from_to(1, 60), .channels = from_to(1, 100), .m = multiplier(wild)};
+    uvlm_mean r = {.positions = from_to(1, any() % 8 ? 60 : 580), .channels = from_to(1, 100), .m = multiplier(wild)};
     uvlm_look_up t = {table8, r.positions * r.channels};
     int8_t *plain = made8[0], *other = made8[1];
     r.zero_x = from_to(-128, 127), r.zero_y = from_to(-128, 127);
     r.s = from_to(wild ? -40 : 8, wild ? 40 : 18), r.lift = from_to(0, wild ? 30 : 10);
     bytes(b8, t.count);
+    if (t.count > MADE - 1000) t.count = MADE - 1000;
     for (int32_t i = 0; i < 256; i++) table8[i] = (int8_t)any();
     return uvlm_mean_s8_as(UVLM_PLAIN, &r, b8, plain) | uvlm_mean_s8_as(form, &r, b8, other) |
            uvlm_most_s8_as(UVLM_PLAIN, &r, b8, plain + 200) | uvlm_most_s8_as(form, &r, b8, other + 200) |

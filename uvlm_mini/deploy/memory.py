@@ -140,33 +140,32 @@ def activations(captioner: Captioner, beam: int = 3) -> Activations:
     return Activations(sizes[0], worst, sizes[1], whole - sum(sizes))
 
 
-def laid(held: dict[str, dict[str, int]], needs: Activations) -> list[tuple[str, float, float]]:
+def laid(held: dict[str, dict[str, int]], needs: Activations | None = None) -> list[tuple[str, float, float]]:
     """What lies in AXISRAM1 to 6: (what, where it begins, how long it is), both in KB from the start of AXISRAM1.
-
-    The program and its data lie as in csrc/ports/m55/m55.ld. The encoder's activations lie in the NPU's banks; behind
-    the data, out of the way of the NPU, lies what the decoder works in.
 
     Parameters
     ----------
     held : bytes of each region, as `linked` tells them: region -> what -> bytes.
-    needs : from `activations`.
+    needs : from `activations`, in place of the arena that was linked. Then the encoder's lie in the NPU's banks and,
+        out of the way of the NPU, behind the data, what the decoder works in. None: all as it was linked.
 
     Raises
     ------
     ValueError : it does not fit.
     """
     sizes = {region.name: region.length / KB for region in regions()}
-    start = {"CODE": 0.0, "DATA": sizes["CODE"]}
+    starts = {"CODE": 0.0, "DATA": sizes["CODE"], "ARENA": sizes["CODE"] + sizes["DATA"]}
+    inside = {name: {what: size / KB for what, size in held[name].items()} for name in starts}
+    if needs is not None:
+        inside["ARENA"] = {"encoder": needs.encoder / KB}
+        inside["DATA"]["step and search"] = (needs.step + needs.others) / KB
     rows = []
-    for name, at in start.items():
-        for what, size in held[name].items():
-            rows.append((what, at, size / KB))
-            at += size / KB
-        start[name] = at
-    rows.append(("step and search", start["DATA"], (needs.step + needs.others) / KB))
-    rows.append(("encoder", sizes["CODE"] + sizes["DATA"], needs.encoder / KB))
-    if start["DATA"] + rows[-2][2] > sizes["CODE"] + sizes["DATA"] or rows[-1][2] > sum(BANKS[name] for name in NPU):
-        raise ValueError("Activations do not fit into the banks of the STM32N657; use a smaller preset.")
+    for name, at in starts.items():
+        if sum(inside[name].values()) > sizes[name]:
+            raise ValueError(f"{name} of the STM32N657 is too small for this captioner; use a smaller preset.")
+        for what, size in inside[name].items():
+            rows.append((what, at, size))
+            at += size
     return rows
 
 

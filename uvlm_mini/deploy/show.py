@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .memory import BANKS, KB
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -16,12 +17,14 @@ if TYPE_CHECKING:
 LOOKS: dict[str, tuple[str, str]] = {
     "program": ("#0072B2", ""),
     "data, heap, stack": ("#56B4E9", "//"),
-    "step and search": ("#009E73", ".."),
     "encoder": ("#E69F00", "\\\\"),
+    "step and search": ("#009E73", ".."),
+    "arena of all three": ("#F0E442", "++"),
     "weights": ("#CC79A7", ""),
     "scales, tables, records": ("#D55E00", "xx"),
 }
-TITLES = {"program": "program", "its constants": "program", "step and search": "step and search", "encoder": "encoder"}
+TITLES = {"program": "program", "its constants": "program", "step and search": "step and search", "encoder": "encoder",
+          "arena": "arena of all three"}  # fmt: skip
 
 
 def drawn(laid: list[list[Any]]) -> list[tuple[str, float, float]]:
@@ -63,7 +66,8 @@ def plot_memory(rows: Mapping[str, Any], presets: tuple[str, ...] = ("mini", "t"
         if not bank.startswith("AXISRAM"):
             continue
         ram.axvline(edge, color="black", linewidth=0.8)
-        ram.text(edge + size / 2, -0.62, bank.removeprefix("AXISRAM"), ha="center", va="bottom", fontsize=9)
+        title = bank if size > 512 else bank.removeprefix("AXISRAM")
+        ram.text(edge + size / 2, -0.62, title, ha="center", va="bottom", fontsize=9)
         edge += size
     ram.axvline(edge, color="black", linewidth=0.8)
     ram.set(xlim=(0, edge), ylim=(len(presets) - 0.5, -0.65), yticks=range(len(presets)), yticklabels=presets)
@@ -71,8 +75,10 @@ def plot_memory(rows: Mapping[str, Any], presets: tuple[str, ...] = ("mini", "t"
     flash.set(xlim=(0, 1.25 * max(rows[p]["blob"]["bytes"] for p in presets) / 1e6), xlabel="flash (MB)")
     for axes in (ram, flash):
         axes.spines[["top", "right"]].set_visible(False)
-    handles = [Patch(facecolor=c, hatch=h, edgecolor="black", label=name) for name, (c, h) in LOOKS.items()]
-    fig.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    handles: list[Artist] = [
+        Patch(facecolor=c, hatch=h, edgecolor="black", label=name) for name, (c, h) in LOOKS.items()
+    ]
+    fig.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     return fig
 
 
