@@ -3,6 +3,7 @@
 #include "fixed_x86.h"
 #include "kernels_s8.h"
 #include "mve.h"
+#include "simd128.h"
 
 #ifdef UVLM_X86
 /* 16 channels at all positions, then the next 16. A value is dense or the same for all channels (stride 0); one that is
@@ -70,6 +71,28 @@ static int32_t position_mve(const uvlm_add *r, const int8_t *a, const int8_t *b,
 }
 #endif
 
+#ifdef UVLM_WASM
+/* Eight channels of one position at a time, each value dense or the same for all; how many were done. */
+static int32_t position_simd128(const uvlm_add *r, const int8_t *a, const int8_t *b, int8_t *y) {
+    const v128_t zero_x = wasm_i16x8_splat((int16_t)r->zero_x), zero_other = wasm_i16x8_splat((int16_t)r->zero_other);
+    const v128_t factor_x = wasm_i32x4_splat(r->factor_x), factor_other = wasm_i32x4_splat(r->factor_other);
+    const int32_t channels = r->channels, s = r->s, zero_y = r->zero_y;
+    v128_t u = wasm_i16x8_splat(*a), v = wasm_i16x8_splat(*b);
+    int32_t c = 0;
+    for (; c + 8 <= channels; c += 8) {
+        if (r->x_channel) u = wasm_i16x8_load8x8(a + c);
+        if (r->other_channel) v = wasm_i16x8_load8x8(b + c);
+        v128_t x = wasm_i16x8_sub(u, zero_x), other = wasm_i16x8_sub(v, zero_other);
+        v128_t low = wasm_i32x4_mul(wasm_i32x4_extend_low_i16x8(x), factor_x);
+        v128_t high = wasm_i32x4_mul(wasm_i32x4_extend_high_i16x8(x), factor_x);
+        low = wasm_i32x4_add(low, wasm_i32x4_mul(wasm_i32x4_extend_low_i16x8(other), factor_other));
+        high = wasm_i32x4_add(high, wasm_i32x4_mul(wasm_i32x4_extend_high_i16x8(other), factor_other));
+        uvlm_narrow_simd128(y + c, uvlm_shift_half_up_simd128(low, s), uvlm_shift_half_up_simd128(high, s), zero_y);
+    }
+    return c;
+}
+#endif
+
 int uvlm_add_s8_as(int form, const uvlm_add *r, const int8_t *x, const int8_t *other, int8_t *y) {
     if (!r || !x || !y || (!other && !r->constant)) return UVLM_NULL;
     if (r->positions < 1 || r->channels < 1 || r->positions > UVLM_MOST || r->channels > UVLM_MOST) return UVLM_SIZE;
@@ -93,6 +116,12 @@ int uvlm_add_s8_as(int form, const uvlm_add *r, const int8_t *x, const int8_t *o
         if (form == UVLM_MVE && r->x_channel <= 1 && r->other_channel <= 1) {
             if (r->x_channel) c = position_mve(r, a, b, r->factor_x, r->factor_other, r->other_channel, y);
             else if (r->other_channel) c = position_mve(r, b, a, r->factor_other, r->factor_x, 0, y);
+            a += c * r->x_channel, b += c * r->other_channel, y += c;
+        }
+#endif
+#ifdef UVLM_WASM
+        if (form == UVLM_SIMD128 && r->x_channel <= 1 && r->other_channel <= 1) {
+            c = position_simd128(r, a, b, y);
             a += c * r->x_channel, b += c * r->other_channel, y += c;
         }
 #endif

@@ -9,6 +9,7 @@
 #include "fixed_x86.h"
 #include "kernels_s8.h"
 #include "mve.h"
+#include "simd128.h"
 
 static int wrong(const uvlm_scan *r, const void *dt, const void *u, const void *b, const void *c, const void *h,
                  const void *y) {
@@ -349,13 +350,80 @@ static void channels_mve(const uvlm_scan *r, const int8_t *dt, const int8_t *u, 
 }
 #endif
 
+#ifdef UVLM_WASM
+/* x * 2^-whole, halves up, for x from 0 on and whole from 0 to 31. No instruction shifts each number by its own count: so
+ * 2^(31 - whole) is made as a float, of its exponent alone, and multiplied by. */
+static v128_t halved_simd128(v128_t x, v128_t whole) {
+    v128_t half = wasm_i64x2_const_splat(1 << 30);
+    v128_t exponent = wasm_i32x4_shl(wasm_i32x4_sub(wasm_i32x4_const_splat(127 + 31), whole), 23);
+    v128_t by = wasm_u32x4_trunc_sat_f32x4(exponent);
+    v128_t low = wasm_u64x2_shr(wasm_i64x2_add(wasm_u64x2_extmul_low_u32x4(x, by), half), 31);
+    v128_t high = wasm_u64x2_shr(wasm_i64x2_add(wasm_u64x2_extmul_high_u32x4(x, by), half), 31);
+    return wasm_i32x4_shuffle(low, high, 0, 2, 4, 6);
+}
+
+/* Four states at a time; b and c less their zero points. An entry of the table and its neighbour are one read of 64
+ * bits. An argument of 2^-t above 31 counts as 31 and something: that gives at most 1 in Q30, and 0 in Q15. */
+static int32_t states_simd128(const channel *r, int32_t count, const int16_t *A, const int16_t *b, const int16_t *c,
+                              int16_t *h) {
+    const v128_t low_byte = wasm_i32x4_const_splat(255), none = wasm_i32x4_const_splat(0);
+    const v128_t far = wasm_i32x4_const_splat((32 << 16) - 1), half = wasm_i32x4_const_splat(1 << 14);
+    const v128_t most = wasm_i32x4_const_splat(32767), least = wasm_i32x4_const_splat(-32768);
+    const v128_t further = wasm_i32x4_const_splat(65536);
+    v128_t read = none;
+    for (int32_t n = 0; n < count; n += 4) {
+        v128_t t = wasm_i32x4_mul(wasm_i32x4_load16x4(A + n), wasm_i32x4_splat(r->mantissa));
+        t = wasm_i32x4_max(wasm_i32x4_min(uvlm_shift_half_up_simd128(t, r->t_shift), far), none);
+        v128_t i = wasm_v128_and(wasm_i32x4_shr(t, 8), low_byte);
+        v128_t first = wasm_v128_load64_zero(r->powers + wasm_i32x4_extract_lane(i, 0));
+        v128_t second = wasm_v128_load64_zero(r->powers + wasm_i32x4_extract_lane(i, 2));
+        first = wasm_v128_load64_lane(r->powers + wasm_i32x4_extract_lane(i, 1), first, 1);
+        second = wasm_v128_load64_lane(r->powers + wasm_i32x4_extract_lane(i, 3), second, 1);
+        v128_t low = wasm_i32x4_shuffle(first, second, 0, 2, 4, 6);
+        v128_t fall = wasm_i32x4_sub(low, wasm_i32x4_shuffle(first, second, 1, 3, 5, 7));
+        fall = wasm_i32x4_mul(fall, wasm_v128_and(t, low_byte));
+        v128_t y = wasm_i32x4_sub(low, wasm_i32x4_shr(wasm_i32x4_add(fall, wasm_i32x4_const_splat(128)), 8));
+        y = wasm_i32x4_shr(wasm_i32x4_add(halved_simd128(y, wasm_i32x4_shr(t, 16)), half), 15);
+        v128_t decay = wasm_i32x4_max(wasm_i32x4_min(y, most), none);
+        v128_t write = wasm_i32x4_mul(wasm_i32x4_load16x4(b + n), wasm_i32x4_splat(r->given));
+        write = uvlm_requantise_simd128(write, r->m, r->s);
+        write = wasm_i32x4_max(wasm_i32x4_min(write, further), wasm_i32x4_neg(further));
+        v128_t next = wasm_i32x4_mul(decay, wasm_i32x4_load16x4(h + n));
+        next = wasm_i32x4_add(wasm_i32x4_shr(wasm_i32x4_add(next, half), 15), write);
+        next = wasm_i32x4_max(wasm_i32x4_min(next, most), least);
+        wasm_v128_store64_lane(h + n, wasm_i16x8_narrow_i32x4(next, next), 0);
+        read = wasm_i32x4_add(read, wasm_i32x4_mul(next, wasm_i32x4_load16x4(c + n)));
+    }
+    read = wasm_i32x4_add(read, wasm_i32x4_shuffle(read, read, 2, 3, 0, 1));
+    return uvlm_sum(wasm_i32x4_extract_lane(read, 0), wasm_i32x4_extract_lane(read, 1));
+}
+
+/* All channels; the last states of each, if their number is not one of fours, go the plain way. */
+static void channels_simd128(const uvlm_scan *r, const int8_t *dt, const int8_t *u, const int8_t *b, const int8_t *c,
+                             int16_t *h, int8_t *y) {
+    int16_t of_all_b[256], of_all_c[256]; /* less their zero points */
+    int32_t states = r->states, fours = states & ~3;
+    for (int32_t n = 0; n < fours; n++) {
+        of_all_b[n] = (int16_t)(b[n] - r->zero_b);
+        of_all_c[n] = (int16_t)(c[n] - r->zero_c);
+    }
+    const int16_t *A = r->A;
+    for (int32_t i = 0; i < r->channels; i++, A += states, h += states) {
+        channel one = channel_of(r, i, dt[i], u[i]);
+        int32_t whole = one.s < 0 ? 0 : fours; /* a shift to the left is not for the vectors */
+        int32_t read = states_simd128(&one, whole, A, of_all_b, of_all_c, h);
+        read = uvlm_sum(read, states_plain(&one, states - whole, A + whole, b + whole, c + whole, h + whole));
+        y[i] = output(r, i, read, u[i] - r->zero_u);
+    }
+}
+#endif
+
 int uvlm_scan_s16_as(int form, const uvlm_scan *r, const int8_t *dt, const int8_t *u, const int8_t *b, const int8_t *c,
                      int16_t *h, int8_t *y) {
     int status = wrong(r, dt, u, b, c, h, y);
     if (status) return status;
     switch (uvlm_has(form) ? form : -1) {
     case UVLM_PLAIN:
-    case UVLM_SIMD128: /* the compiler makes vectors of the plain form */
         channels_of(states_plain, r, 0, r->channels, dt, u, b, c, h, y);
         return UVLM_OK;
 #ifdef UVLM_X86
@@ -364,6 +432,11 @@ int uvlm_scan_s16_as(int form, const uvlm_scan *r, const int8_t *dt, const int8_
         return UVLM_OK;
     case UVLM_AVX512:
         channels_avx512(r, dt, u, b, c, h, y);
+        return UVLM_OK;
+#endif
+#ifdef UVLM_WASM
+    case UVLM_SIMD128:
+        channels_simd128(r, dt, u, b, c, h, y);
         return UVLM_OK;
 #endif
 #ifdef UVLM_HELIUM

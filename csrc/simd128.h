@@ -1,4 +1,8 @@
-/* What the forms for WebAssembly's 128-bit vectors share: the products of four rows with one vector.
+/* What the forms for WebAssembly's 128-bit vectors share: fixed.h four numbers at a time, and the products of four rows
+ * with one vector.
+ *
+ * All numbers of a vector are shifted by one count, which is what the instructions can; where every row has its own,
+ * numbers are requantised one by one (conv_s8.c).
  *
  * There is no product of int8 that keeps all its bits. So eight numbers at a time are read as int16, and multiplied and
  * added in pairs to int32 (i32x4.dot_i16x8_s): exact, for two products of int8 are far below 2^31. */
@@ -8,6 +12,27 @@
 #include "forms.h"
 
 #ifdef UVLM_WASM
+
+static inline v128_t uvlm_shift_half_up_simd128(v128_t x, int32_t s) {
+    if (s <= 0) return x;
+    if (s > 31) return wasm_i32x4_const_splat(0);
+    v128_t below = wasm_v128_and(wasm_i32x4_shr(x, (uint32_t)s - 1), wasm_i32x4_const_splat(1));
+    return wasm_i32x4_add(wasm_i32x4_shr(x, (uint32_t)s), below);
+}
+
+/* uvlm_requantise for shifts from 0 on: products of 64 bits, of which bits 31 to 62 are wanted. */
+static inline v128_t uvlm_requantise_simd128(v128_t a, int32_t m, int32_t s) {
+    v128_t by = wasm_i32x4_splat(m), half = wasm_i64x2_const_splat(1 << 30);
+    v128_t low = wasm_u64x2_shr(wasm_i64x2_add(wasm_i64x2_extmul_low_i32x4(a, by), half), 31);
+    v128_t high = wasm_u64x2_shr(wasm_i64x2_add(wasm_i64x2_extmul_high_i32x4(a, by), half), 31);
+    return uvlm_shift_half_up_simd128(wasm_i32x4_shuffle(low, high, 0, 2, 4, 6), s);
+}
+
+/* uvlm_narrow of eight numbers, which are written to y: each step saturates. */
+static inline void uvlm_narrow_simd128(int8_t *y, v128_t low, v128_t high, int32_t zero) {
+    v128_t both = wasm_i16x8_add_sat(wasm_i16x8_narrow_i32x4(low, high), wasm_i16x8_splat((int16_t)zero));
+    wasm_v128_store64_lane(y, wasm_i8x16_narrow_i16x8(both, both), 0);
+}
 
 static inline v128_t uvlm_pairs_simd128(v128_t sum, const int8_t *w, v128_t x) {
     return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_i16x8_load8x8(w), x));

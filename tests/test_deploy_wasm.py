@@ -4,7 +4,9 @@ import json
 import shutil
 import subprocess
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +29,7 @@ except RuntimeError as none:
 
 needs_both = pytest.mark.skipif(bool(wasm.missing()), reason=wasm.missing() or "both are there")
 both_builds = pytest.mark.parametrize("simd", [False, True], ids=["plain", "simd"])
+PICTURES = 200
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wpedantic", "-Werror"]
 MODULE = """
 const module = new WebAssembly.Module(require("fs").readFileSync(process.argv[1]));
@@ -65,6 +68,18 @@ Captioner.load(fs.readFileSync(process.argv[2]), fs.readFileSync(process.argv[3]
 """
 
 
+WASI = """
+const { WASI } = require("node:wasi"), fs = require("fs");
+const wasi = new WASI({ version: "preview1", args: process.argv.slice(1), returnOnExit: true });
+const module = new WebAssembly.Module(fs.readFileSync(process.argv[1]));
+process.exitCode = wasi.start(new WebAssembly.Instance(module, wasi.getImportObject()));
+"""
+FORM = """
+const { Captioner } = require(process.argv[1]), fs = require("fs");
+Captioner.load(...process.argv.slice(2).map((path) => fs.readFileSync(path))).then((c) => console.log(c.form));
+"""
+
+
 @pytest.fixture(scope="module")
 def data() -> bytes:
     return data_path(BLOB).read_bytes()
@@ -72,10 +87,10 @@ def data() -> bytes:
 
 @pytest.fixture(scope="module")
 def pictures() -> np.ndarray:
-    return np.stack([scene("test", i).draw() for i in range(200)])
+    return np.stack([scene("test", i).draw() for i in range(PICTURES)])
 
 
-def script(text: str, *arguments: Path) -> list:
+def script(text: str, *arguments: Path) -> Any:
     """What a program for Node printed, as JSON."""
     done = subprocess.run([wasm.node(), "-e", text, *map(str, arguments)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -99,14 +114,17 @@ def lines(ours: CCaptioner, picture: np.ndarray) -> list[str]:
     return made
 
 
-def agree(simd: bool, data: bytes, pictures: np.ndarray, beam: int) -> None:
+def in_c(data: bytes, pictures: np.ndarray, beam: int) -> Iterator[tuple[list[str], wasm.Found]]:
+    """Trace and caption of each picture."""
     ours = CCaptioner(data, beam)
-    told = wasm.run(wasm.build(simd), data, pictures, beam, trace=True)
-    assert len(told) == len(pictures)
-    for picture, one in zip(pictures, told, strict=True):
-        assert one.trace == lines(ours, picture)
-        words, score, ended = ours.search()
-        assert one.found[0] == wasm.Found(" ".join(ours.text(n) for n in words if n > 3), words, score, ended)
+    for picture in pictures:
+        trace, (words, score, ended) = lines(ours, picture), ours.search()
+        yield trace, wasm.Found(" ".join(ours.text(n) for n in words if n > 3), words, score, ended)
+
+
+@pytest.fixture(scope="module")
+def all_in_c(data, pictures) -> list[tuple[list[str], wasm.Found]]:
+    return list(in_c(data, pictures, 3))
 
 
 @needs_both
@@ -114,14 +132,17 @@ def agree(simd: bool, data: bytes, pictures: np.ndarray, beam: int) -> None:
 @pytest.mark.parametrize("beam", [1, 3, 8])
 def test_few_pictures_have_the_bits_of_c(data, pictures, simd, beam) -> None:
     """Encoder, every step's logits and bias map, captions, scores; other pictures in each case."""
-    agree(simd, data, pictures[beam * 10 :][:5], beam)
+    few = pictures[beam * 10 :][:5]
+    told = wasm.run(wasm.build(simd), data, few, beam, trace=True)
+    assert [(one.trace, one.found[0]) for one in told] == list(in_c(data, few, beam))
 
 
 @needs_both
 @pytest.mark.slow
 @both_builds
-def test_all_pictures_have_the_bits_of_c(data, pictures, simd) -> None:
-    agree(simd, data, pictures, 3)
+def test_all_pictures_have_the_bits_of_c(data, pictures, all_in_c, simd) -> None:
+    told = wasm.run(wasm.build(simd), data, pictures, trace=True)
+    assert [(one.trace, one.found[0]) for one in told] == all_in_c and len(told) == PICTURES
 
 
 @needs_both
@@ -141,6 +162,37 @@ def test_the_whole_beam_is_that_of_the_reference(pictures) -> None:
         assert one.trace == reference(captioner, picture)
 
 
+def in_wasi(name: str, sources: Path, out: Path, *arguments: str) -> tuple[int, str]:
+    """Exit code and output of a C test in WebAssembly with SIMD; this one has a C library, which zig brings."""
+    files = [
+        str(sources / path.name) for path in wasm.kernels() if path.name not in ("blob.c", "captioner.c", "search.c")
+    ]
+    command = [*wasm.compiler(), "-target", "wasm32-wasi", *wasm.FLAGS[2:], "-msimd128", *WARNINGS, f"-I{sources}"]
+    test = str(ROOT / "csrc" / "tests" / name)
+    subprocess.run([*command, *files, test, "-lm", "-o", str(out)], check=True, capture_output=True)
+    call = [wasm.node(), "--no-warnings", "-e", WASI, str(out), *arguments]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=120)
+    return done.returncode, done.stdout
+
+
+@needs_both
+@pytest.mark.slow
+def test_kernels_have_the_bits_of_the_plain_form_and_of_python(tmp_path) -> None:
+    """Every kernel, whatever is in the arrays, at all sizes; one that lets 2^-t be twice as much is noticed."""
+    code, text = in_wasi("golden.c", wasm.SOURCES, tmp_path / "golden.wasm")
+    assert code == 0 and text.splitlines()[-2:] == ["forms: plain SIMD128", "all equal"]
+    code, text = in_wasi("forms.c", wasm.SOURCES, tmp_path / "forms.wasm", "500")
+    first, *rest = text.splitlines()
+    assert code == 0 and first == "forms: plain SIMD128" and len(rest) >= 10
+    assert all(line.endswith(", SIMD128: 500 cases, 0 differ") for line in rest)
+    shutil.copytree(wasm.SOURCES, tmp_path / "csrc", ignore=shutil.ignore_patterns("ports", "fuzz"))
+    path = tmp_path / "csrc" / "scan_s16.c"
+    whole = path.read_text(encoding="utf-8")
+    path.write_text(broken := whole.replace("const_splat(127 + 31)", "const_splat(127 + 32)"), encoding="utf-8")
+    code, text = in_wasi("forms.c", path.parent, tmp_path / "broken.wasm", "50")
+    assert broken != whole and code == 1 and "scan_s16, SIMD128: 50 cases, 0 differ" not in text
+
+
 @needs_both
 @both_builds
 def test_golden_caption(data, simd) -> None:
@@ -157,6 +209,7 @@ def test_module_stands_alone(simd) -> None:
     imports, exports = script(MODULE, program)
     assert imports == [] and exports == EXPORTS
     assert program.stat().st_size < 64 << 10
+    assert script(FORM, wasm.PORT / "captioner.js", program, data_path(BLOB)) == (4 if simd else 0)  # of status.h
     assert program.read_bytes() != wasm.build(not simd).read_bytes()
 
 

@@ -1,5 +1,5 @@
 /* Every form of every kernel against the plain one, byte for byte, on numbers from a fixed generator. The same file
- * runs on a laptop, where it sees the x86 forms, and on the emulated Cortex-M55, where it sees Helium.
+ * runs on a laptop, where it sees the x86 forms, on the emulated Cortex-M55, where it sees Helium, and as WebAssembly.
  *
  *   forms [cases]
  *
@@ -261,14 +261,16 @@ static const struct {
 };
 
 int main(int argc, char **argv) {
-    static const char *const names[] = {"plain", "AVX2", "AVX-512", "Helium"};
+    static const char *const names[] = {"plain", "AVX2", "AVX-512", "Helium", "SIMD128"};
     int cases = argc > 1 ? atoi(argv[1]) : 200, wrong = 0;
     tables();
     printf("forms:");
-    for (int form = 0; form < 4; form++) printf("%s%s", uvlm_has(form) ? " " : "", uvlm_has(form) ? names[form] : "");
+    for (int form = 0; form <= UVLM_SIMD128; form++) {
+        if (uvlm_has(form)) printf(" %s", names[form]);
+    }
     printf("\n");
     for (size_t k = 0; k < sizeof kernels / sizeof kernels[0]; k++) {
-        for (int form = 1; form < 4; form++) {
+        for (int form = 1; form <= UVLM_SIMD128; form++) {
             if (!uvlm_has(form)) continue;
             int other = 0, first = -1, status = 0;
             for (int number = 0; number < cases; number++) {

@@ -50,13 +50,13 @@ static const char *run(const golden_vector *v, int form) {
 }
 
 int main(void) {
-    static const char *const names[] = {"plain", "AVX2", "AVX-512", "Helium"};
+    static const char *const names[] = {"plain", "AVX2", "AVX-512", "Helium", "SIMD128"};
     int faults = 0;
     for (int i = 0; i < GOLDEN_VECTORS;) {
         const char *kernel = golden_vectors[i].kernel;
         int first = i, wrong = 0;
         for (; i < GOLDEN_VECTORS && !strcmp(golden_vectors[i].kernel, kernel); i++) {
-            for (int form = UVLM_PLAIN; form <= UVLM_MVE; form++) {
+            for (int form = UVLM_PLAIN; form <= UVLM_SIMD128; form++) {
                 if (!uvlm_has(form)) continue;
                 const char *what = run(golden_vectors + i, form);
                 if (what) printf("%s, vector %d, %s: %s\n", kernel, i - first, names[form], what);
@@ -67,7 +67,7 @@ int main(void) {
         faults += wrong;
     }
     printf("forms:");
-    for (int form = UVLM_PLAIN; form <= UVLM_MVE; form++) {
+    for (int form = UVLM_PLAIN; form <= UVLM_SIMD128; form++) {
         if (uvlm_has(form)) printf(" %s", names[form]);
     }
     printf("\n%s\n", faults ? "WRONG" : "all equal");

@@ -2,10 +2,11 @@
  *
  *     <script src="captioner.js"></script>                  const { Captioner } = require("./captioner.js");
  *
- *     const captioner = await Captioner.load(wasm, blob);   both as bytes; wasm may be a WebAssembly.Module
+ *     const captioner = await Captioner.load(wasm, blob);   bytes each; wasm may be a WebAssembly.Module
  *     captioner.caption(pixels).text                        (side, side, 3) bytes of sRGB
  *
- * `uvlm deploy wasm` writes the one, `uvlm deploy blob` the other. What is refused throws an Error with one sentence. */
+ * `uvlm deploy wasm` writes the one, `uvlm deploy blob` the other; WebAssembly.validate(wasm) is false where the vectors
+ * of a build are not there, and then one with --plain runs. What is refused throws an Error with one sentence. */
 "use strict";
 
 (function (root) {
@@ -30,6 +31,7 @@
      *
      * beam: beginnings that a search keeps, 1 to 8; 1 is greedy search. */
     constructor(module, blob, beam = 3) {
+      if (blob instanceof ArrayBuffer) blob = new Uint8Array(blob); // as fetch gives it
       const c = (this.exports = new WebAssembly.Instance(module, {}).exports);
       const at = c.allocate(Math.max(blob.length, 1));
       check(at ? 0 : 7);
