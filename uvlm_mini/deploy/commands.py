@@ -10,6 +10,7 @@ from pathlib import Path
 from ..paths import data_path
 
 BLOB = "uvlm_mini.bin"
+SCENE = ("test", 28)  # the picture of data/golden.txt
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,9 +35,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     _common(p)
     p.add_argument("--scalar", action="store_true", help="without Helium")
     p.add_argument("--seconds", type=float, default=120.0, help="how long it may take (default: %(default)s)")
+<<<<<<< HEAD
     p = way("wasm", "Build the captioner as WebAssembly; csrc/ports/wasm/captioner.js loads it with a blob.")
     p.add_argument("--plain", action="store_true", help="without SIMD")
     p.add_argument("--out", default="build/wasm/captioner.wasm", help="the file to write (default: %(default)s)")
+=======
+    p = way("stm32", "Write a project folder for the STM32N657: what ST's tools take, and what to expect.")
+    p.add_argument(
+        "folder", nargs="?", help="with the two files that `uvlm quantize` wrote; the shipped weights if none"
+    )
+    p.add_argument("--out", required=True, help="the folder to write")
+    p.add_argument("--picture", help="for the first run; a drawn scene if not given")
+    p.add_argument("--no-count", action="store_true", help="do not count instructions in QEMU")
+>>>>>>> i8-n657
 
 
 def _common(p: argparse.ArgumentParser) -> None:
@@ -52,7 +63,13 @@ def blob_of(name: str | None) -> bytes:
 def deploy(given: argparse.Namespace) -> int:
     """Do what was asked; 1 if a compiler or the emulator is missing, refuses or does not end."""
     try:
+<<<<<<< HEAD
         return {"blob": _blob, "caption": _caption, "firmware": _firmware, "run": _run, "wasm": _wasm}[given.way](given)
+=======
+        return {"blob": _blob, "caption": _caption, "firmware": _firmware, "run": _run, "stm32": _stm32}[given.way](
+            given
+        )
+>>>>>>> i8-n657
     except (RuntimeError, TimeoutError) as error:
         print(f"uvlm: {error}", file=sys.stderr)
         return 1
@@ -128,4 +145,18 @@ def _wasm(given: argparse.Namespace) -> int:
 
     path = build(not given.plain, Path(given.out))
     print(f"{path}: {path.stat().st_size:,} bytes")
+    return 0
+
+
+def _stm32(given: argparse.Namespace) -> int:
+    from ..datasets.scenes import scene
+    from ..pictures import read_picture
+    from .stm32 import EXPECT, Parts, write
+
+    parts = Parts.load(given.folder) if given.folder else Parts.shipped()
+    side = parts.captioner.side
+    picture = read_picture(given.picture, side) if given.picture else scene(*SCENE).draw(side)
+    paths = write(parts, given.out, picture, not given.no_count)
+    print((Path(given.out) / EXPECT).read_text(encoding="utf-8"))
+    print(f"{given.out}: {len(paths)} files; README.md there tells what to do with them")
     return 0
