@@ -35,11 +35,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     _common(p)
     p.add_argument("--scalar", action="store_true", help="without Helium")
     p.add_argument("--seconds", type=float, default=120.0, help="how long it may take (default: %(default)s)")
-<<<<<<< HEAD
     p = way("wasm", "Build the captioner as WebAssembly; csrc/ports/wasm/captioner.js loads it with a blob.")
     p.add_argument("--plain", action="store_true", help="without SIMD")
     p.add_argument("--out", default="build/wasm/captioner.wasm", help="the file to write (default: %(default)s)")
-=======
     p = way("stm32", "Write a project folder for the STM32N657: what ST's tools take, and what to expect.")
     p.add_argument(
         "folder", nargs="?", help="with the two files that `uvlm quantize` wrote; the shipped weights if none"
@@ -47,7 +45,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     p.add_argument("--out", required=True, help="the folder to write")
     p.add_argument("--picture", help="for the first run; a drawn scene if not given")
     p.add_argument("--no-count", action="store_true", help="do not count instructions in QEMU")
->>>>>>> i8-n657
 
 
 def _common(p: argparse.ArgumentParser) -> None:
@@ -63,13 +60,10 @@ def blob_of(name: str | None) -> bytes:
 def deploy(given: argparse.Namespace) -> int:
     """Do what was asked; 1 if a compiler or the emulator is missing, refuses or does not end."""
     try:
-<<<<<<< HEAD
-        return {"blob": _blob, "caption": _caption, "firmware": _firmware, "run": _run, "wasm": _wasm}[given.way](given)
-=======
-        return {"blob": _blob, "caption": _caption, "firmware": _firmware, "run": _run, "stm32": _stm32}[given.way](
-            given
-        )
->>>>>>> i8-n657
+        ways = {
+            "blob": _blob, "caption": _caption, "firmware": _firmware, "run": _run, "wasm": _wasm, "stm32": _stm32
+        }  # fmt: skip
+        return ways[given.way](given)
     except (RuntimeError, TimeoutError) as error:
         print(f"uvlm: {error}", file=sys.stderr)
         return 1
