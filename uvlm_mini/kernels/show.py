@@ -213,8 +213,8 @@ def pairs(rows: Mapping[str, Sequence[float]], names: Sequence[str], xlabel: str
             axis.text(value, place, f" {value:.3g}", va="center", fontsize=9)
     axis.set_yticks([-row for row in range(len(rows))], list(rows))
     axis.tick_params(axis="y", length=0)
-    most = max(max(row) for row in rows.values())
+    least, most = min(map(min, rows.values())), max(map(max, rows.values()))
     axis.set(xlabel=xlabel, xscale="log" if log else "linear")
-    axis.set_xlim(right=most * (2 if log else 1.15))
+    axis.set_xlim(left=10 ** np.floor(np.log10(least)) if log else 0, right=most * (2 if log else 1.15))
     axis.legend(frameon=False, fontsize=9, ncols=len(names), loc="lower left", bbox_to_anchor=(0, 1))
     return fig
