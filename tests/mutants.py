@@ -1050,6 +1050,27 @@ MUTANTS = (
         "not given[0].block.kept",
         "tests/test_kernels_program.py",
     ),
+    Mutant(
+        "the firmware may say fewer lines than its reference",
+        "uvlm_mini/deploy/check.py",
+        "if len(wanted) != len(found)",
+        "if False",
+        "tests/test_deploy.py",
+    ),
+    Mutant(
+        "the encoder lies in the processor's banks",
+        "uvlm_mini/deploy/memory.py",
+        'inside["ARENA"] = {"encoder"',
+        'inside["DATA"] |= {"encoder"',
+        "tests/test_memory.py",
+    ),
+    Mutant(
+        "what is joined goes with the earlier stage",
+        "uvlm_mini/deploy/stages.py",
+        "for n in record.inputs), key=order)",
+        "for n in record.inputs), key=lambda letter: -order(letter))",
+        "tests/test_deploy.py",
+    ),
 )
 
 

@@ -192,7 +192,14 @@ def test_a_difference_is_named(captioner, data, pictures) -> None:
     found = check.check(data, pictures[:1], other)
     assert len(found) == 1
     assert re.match(r"Picture 0, in NumPy: it says 'context 0 \w{8}', not 'context 0 \w{8}'\.", found[0])
+
+
+def test_lines_that_are_missing_differ() -> None:
+    """As lines that say something else do."""
     assert check.difference(["a", "b"], ["a"]) == "it says 1 lines, not 2"
+    assert check.difference(["a"], ["a", "b"]) == "it says 2 lines, not 1"
+    assert check.difference(["a", "b"], ["a", "c"]) == "it says 'c', not 'b'"
+    assert check.difference(["a", "b"], ["a", "b"]) == ""
 
 
 def louder(record: Record) -> Record:
