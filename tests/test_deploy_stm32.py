@@ -26,6 +26,7 @@ from uvlm_mini.deploy import m55, stm32
 from uvlm_mini.encoder import GRN
 from uvlm_mini.kernels.build import library
 from uvlm_mini.kernels.compilers import find
+from uvlm_mini.npu.check import check
 from uvlm_mini.npu.operators import CHIPS
 from uvlm_mini.quantize.pair import load_as
 from uvlm_mini.ssm import discretise
@@ -152,9 +153,9 @@ def expected(parts: stm32.Parts, picture: np.ndarray) -> list[str]:
 
 # What app.c does for the caches, and what happens without.
 CACHES = (
-    "    SCB_CleanDCache_by_Addr(to, bytes);\n",
-    "        SCB_InvalidateDCache_by_Addr(LL_Buffer_addr_start(output[n]), seen[n].bytes);\n",
-    "        SCB_InvalidateDCache_by_Addr(from, seen[n].bytes);\n",
+    "    SCB_CleanDCache_by_Addr((void *)line_of(input), lines_of(input));\n",
+    "        SCB_InvalidateDCache_by_Addr((void *)line_of(output[n]), lines_of(output[n])); /* before */\n",
+    "        SCB_InvalidateDCache_by_Addr((void *)line_of(output[n]), lines_of(output[n])); /* after */\n",
 )
 
 
@@ -386,6 +387,7 @@ def test_project_folder(parts, tmp_path, capsys, monkeypatch, pictures) -> None:
     text = (out / "EXPECT.md").read_text()
     assert text in printed and f"{len(parts.data):,} bytes" in text and f"{zlib.crc32(parts.data[16:]):08x}" in text
     assert f"    {blobs.CCaptioner(parts.data).caption(pictures[1])}\n" in text
+    assert not check(parts.encoder).warnings and parts.encoder.opset_import[0].version == 18
     assert len(parts.data) < 1_100_000 and parts.memory < 512 * 1024
     kernels = {path.name for path in m55.SOURCES.glob("*.[ch]")}
     assert {path.name for path in (out / "csrc").iterdir()} == kernels

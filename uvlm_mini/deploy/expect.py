@@ -143,6 +143,6 @@ The caption of picture.raw with the C encoder, score {score}:
     {caption}
 
 What a number of GRN costs in the tool's float software is not published: the model's rows tell it of a softmax alone,
-and a loop by hand may take one cycle. So measure it first. An instruction is no cycle: Helium's take two or more each,
-and flash and caches are not in the count.
+and a loop by hand may take one cycle. So measure it first: if it is slow, the encoder in C beside it may be faster. An
+instruction is no cycle, and flash and caches are not in the count.
 """

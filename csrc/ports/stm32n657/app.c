@@ -6,8 +6,10 @@
  *     before the NPU runs         invalidate the outputs: a line written back later would destroy what the NPU wrote
  *     after it has run            invalidate them again: a line read meanwhile, by speculation, would be stale
  *
- * Buffers begin at multiples of 32 bytes, the length of a line, and are alone in their lines: the tool sees to that.
- * What the NPU's network computes in software in between, the runtime keeps coherent by itself. */
+ * The cache knows whole lines of 32 bytes, and the compiler may put an output behind the input within one line: so the
+ * input is cleaned first, and then an invalidated line loses nothing. Nothing else of the processor's lies in the NPU's
+ * RAM. What the network computes in software in between, the runtime keeps coherent by itself. An output may lie in the
+ * input's place: after a run the pixels there are gone. */
 #include "app.h"
 
 #include <stdio.h>
@@ -24,7 +26,7 @@
 #define DECLARE(name) LL_ATON_DECLARE_NAMED_NN_INSTANCE_AND_INTERFACE(name)
 DECLARE(UVLM_NPU_NAME);
 
-enum { OUTPUTS = 4 };
+enum { OUTPUTS = 4, LINE = 32 };
 
 static int8_t memory[UVLM_MEMORY] __attribute__((aligned(32))); /* of the captioner: in the processor's RAM */
 static uvlm m;
@@ -42,6 +44,17 @@ int uvlm_app_open(const void *blob, int64_t bytes, int32_t beam) {
         SAY("open: status %d\n", status);
     }
     return status;
+}
+
+/* The lines that a buffer lies in: where the first begins, and how many bytes they are. */
+static unsigned char *line_of(const LL_Buffer_InfoTypeDef *buffer) {
+    unsigned char *at = LL_Buffer_addr_start(buffer);
+    return at - (uintptr_t)at % LINE;
+}
+
+static int32_t lines_of(const LL_Buffer_InfoTypeDef *buffer) {
+    uintptr_t end = (uintptr_t)LL_Buffer_addr_start(buffer) + LL_Buffer_len(buffer);
+    return (int32_t)((end + LINE - 1) / LINE * LINE - (uintptr_t)line_of(buffer));
 }
 
 static int alike(float a, float b) {
@@ -76,15 +89,14 @@ int uvlm_app_look(const uint8_t *pixels) {
     if (status) return status;
     unsigned char *to = LL_Buffer_addr_start(input);
     for (int32_t i = 0; i < bytes; i++) to[i] = pixels[i] ^ 128; /* less 128, as int8 */
-    SCB_CleanDCache_by_Addr(to, bytes);
+    SCB_CleanDCache_by_Addr((void *)line_of(input), lines_of(input));
     for (int32_t n = 0; n < m.contexts; n++) {
-        SCB_InvalidateDCache_by_Addr(LL_Buffer_addr_start(output[n]), seen[n].bytes);
+        SCB_InvalidateDCache_by_Addr((void *)line_of(output[n]), lines_of(output[n])); /* before */
     }
     LL_ATON_RT_Main(&NAMED(NN_Instance_, UVLM_NPU_NAME));
     for (int32_t n = 0; n < m.contexts && !status; n++) {
-        unsigned char *from = LL_Buffer_addr_start(output[n]);
-        SCB_InvalidateDCache_by_Addr(from, seen[n].bytes);
-        status = uvlm_context(&m, n, (const int8_t *)from);
+        SCB_InvalidateDCache_by_Addr((void *)line_of(output[n]), lines_of(output[n])); /* after */
+        status = uvlm_context(&m, n, (const int8_t *)LL_Buffer_addr_start(output[n]));
     }
     return status;
 }
@@ -112,7 +124,7 @@ int uvlm_app_caption(const uint8_t *pixels, uvlm_found *found) {
 
 int uvlm_app_compare(const uint8_t *pixels) {
     int status = uvlm_app_look(pixels);
-    if (!status) { /* the same picture in C, beside: what the NPU saw lies in the step's arena, what C sees in the other */
+    if (!status) { /* the same picture in C: what the NPU saw lies in the step's arena, what C sees in the other */
         int8_t *to = m.seeing + m.pixels_at;
         for (int32_t i = 0; i < 3 * m.side * m.side; i++) to[i] = (int8_t)(pixels[i] - 128);
         status = uvlm_program_run(&m.encoder, m.seeing, m.seeing_bytes);
@@ -125,7 +137,8 @@ int uvlm_app_compare(const uint8_t *pixels) {
             differ += apart > 0;
             most = apart > most ? apart : most;
         }
-        SAY("context %ld of %ld differ %ld by at most %ld\n", (long)n, (long)m.context[n].bytes, (long)differ, (long)most);
+        SAY("context %ld of %ld differ %ld by at most %ld\n", (long)n, (long)m.context[n].bytes, (long)differ,
+            (long)most);
     }
     if (status) SAY("compare: status %d\n", status);
     return status;

@@ -7,7 +7,7 @@
 
 typedef struct {
     int32_t runs;      /* of the network */
-    int32_t addresses; /* cache maintenance of memory that is not shared, or not aligned */
+    int32_t addresses; /* cache maintenance of memory that is not shared, or of parts of lines */
     int32_t stale;     /* outputs of which the cache still held something else when the NPU began */
     int32_t refused;   /* the encoder gave a status */
 } uvlm_npu_faults;
