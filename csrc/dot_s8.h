@@ -119,9 +119,35 @@ UVLM_FOR_AVX512 static inline __m128i uvlm_four_avx512(const int8_t *w, const in
     return _mm_add_epi32(_mm256_castsi256_si128(e), _mm256_extracti128_si256(e, 1));
 }
 
+/* 16 rows of up to 32 columns, two of them in one vector: rows k and k + 4, and from 8 on likewise. */
+UVLM_FOR_AVX512 static inline __m512i uvlm_short_avx512(const int8_t *w, const int8_t *x, int32_t n) {
+    __mmask32 some = n >= 32 ? ~(__mmask32)0 : ((__mmask32)1 << n) - 1;
+    __m512i x0 = _mm512_xor_si512(_mm512_broadcast_i64x4(_mm256_maskz_loadu_epi8(some, x)), _mm512_set1_epi8(-128));
+    __m512i quarters[2], one = _mm512_set1_epi8(1), zero = _mm512_setzero_si512();
+    for (int32_t half = 0; half < 2; half++) {
+        __m512i a[4];
+        for (int32_t k = 0; k < 4; k++) {
+            const int8_t *v = w + (size_t)(8 * half + k) * (size_t)n;
+            __m512i w0 = _mm512_castsi256_si512(_mm256_maskz_loadu_epi8(some, v));
+            w0 = _mm512_inserti64x4(w0, _mm256_maskz_loadu_epi8(some, v + 4 * (size_t)n), 1);
+            __m512i b = _mm512_dpbusd_epi32(zero, one, w0);
+            a[k] = _mm512_sub_epi32(_mm512_dpbusd_epi32(zero, x0, w0), _mm512_slli_epi32(b, 7));
+        }
+        a[0] = uvlm_pairs_avx512(a[0], a[1]);
+        a[2] = uvlm_pairs_avx512(a[2], a[3]);
+        quarters[half] = _mm512_add_epi32(_mm512_unpacklo_epi64(a[0], a[2]), _mm512_unpackhi_epi64(a[0], a[2]));
+    }
+    __m512i even = _mm512_shuffle_i32x4(quarters[0], quarters[1], 0x88);
+    return _mm512_add_epi32(even, _mm512_shuffle_i32x4(quarters[0], quarters[1], 0xDD));
+}
+
 UVLM_FOR_AVX512 static inline void uvlm_dots_avx512(const int8_t *weight, const int8_t *x, int32_t rows,
                                                     int32_t columns, int32_t *sums) {
     int32_t i = 0;
+    if (rows == UVLM_ROWS && columns <= 32) {
+        _mm512_storeu_si512(sums, uvlm_short_avx512(weight, x, columns));
+        return;
+    }
     for (; i + 4 <= rows; i += 4, weight += 4 * (size_t)columns) {
         _mm_storeu_si128((__m128i *)(void *)(sums + i), uvlm_four_avx512(weight, x, columns));
     }

@@ -25,7 +25,8 @@ UVLM_FOR_AVX512 static void scaled_avx512(const uvlm_gemm *r, int32_t first, int
                                           int32_t *sums) {
     __mmask16 some = (__mmask16)((1 << count) - 1);
     __m512i s = _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(some, r->s + first));
-    __m512i sum = _mm512_add_epi32(_mm512_maskz_loadu_epi32(some, sums), _mm512_maskz_loadu_epi32(some, r->bias + first));
+    __m512i sum =
+        _mm512_add_epi32(_mm512_maskz_loadu_epi32(some, sums), _mm512_maskz_loadu_epi32(some, r->bias + first));
     sum = _mm512_sll_epi32(sum, _mm_cvtsi32_si128(lift));
     if (_mm512_movepi32_mask(s)) { /* some go to the left, as logits do: what is too large then is known before */
         const __m512i most = _mm512_set1_epi32(INT32_MAX), least = _mm512_set1_epi32(INT32_MIN);
@@ -51,6 +52,24 @@ static void scaled(int form, const uvlm_gemm *r, int32_t first, int32_t count, i
 #endif
     (void)form;
     scaled_plain(r, first, count, lift, sums);
+}
+
+#ifdef UVLM_X86
+UVLM_FOR_AVX512 static void narrowed_avx512(const int32_t *sums, int32_t count, int32_t zero, int8_t *y) {
+    __mmask16 some = (__mmask16)((1 << count) - 1);
+    _mm_mask_storeu_epi8(y, some, uvlm_narrow_avx512(_mm512_maskz_loadu_epi32(some, sums), zero));
+}
+#endif
+
+static void narrowed(int form, const int32_t *sums, int32_t count, int32_t zero, int8_t *y) {
+#ifdef UVLM_X86
+    if (form == UVLM_AVX512) {
+        narrowed_avx512(sums, count, zero, y);
+        return;
+    }
+#endif
+    (void)form;
+    for (int32_t k = 0; k < count; k++) y[k] = uvlm_narrow(sums[k], zero);
 }
 
 #ifdef UVLM_HELIUM
@@ -93,7 +112,7 @@ int uvlm_gemm_s8_as(int form, const uvlm_gemm *r, const int8_t *x, int8_t *y) {
         int32_t left = r->rows - i, count = left < UVLM_ROWS ? left : UVLM_ROWS, sums[UVLM_ROWS];
         of(r->weight + (size_t)i * (size_t)r->columns, x, count, r->columns, sums);
         scaled(form, r, i, count, r->lift, sums);
-        for (int32_t k = 0; k < count; k++) y[i + k] = uvlm_narrow(sums[k], r->zero_y);
+        narrowed(form, sums, count, r->zero_y, y + i);
     }
     return UVLM_OK;
 }

@@ -209,7 +209,7 @@ UVLM_IN_AVX512 __m128i outputs_avx512(const uvlm_scan *r, int32_t i, __m512i rea
 }
 
 UVLM_FOR_AVX512 static void channels_avx512(const uvlm_scan *r, const int8_t *dt, const int8_t *u, const int8_t *b,
-                                            const int8_t *c, int16_t *h, int8_t *y) {
+                                            const int8_t *c, int16_t *h, int8_t *y, uvlm_ahead *next) {
     shared of_all = {{0}, {0}};
     for (int32_t n = 0; n < r->states; n++) {
         of_all.b[n] = b[n] - r->zero_b;
@@ -226,6 +226,7 @@ UVLM_FOR_AVX512 static void channels_avx512(const uvlm_scan *r, const int8_t *dt
         for (int32_t k = 0; k < 16; k++) {
             size_t at = (size_t)(i + k) * (size_t)r->states;
             parts[k] = _mm256_setzero_si256();
+            if (next) uvlm_ask(next, 32 * (int64_t)r->states); /* about what arrives while they are computed */
             for (int32_t n = 0; n < r->states; n += 16) {
                 int32_t left = r->states - n;
                 __mmask16 some = left >= 16 ? 0xFFFF : (__mmask16)((1 << left) - 1);
@@ -418,8 +419,9 @@ static void channels_simd128(const uvlm_scan *r, const int8_t *dt, const int8_t 
 }
 #endif
 
-int uvlm_scan_s16_as(int form, const uvlm_scan *r, const int8_t *dt, const int8_t *u, const int8_t *b, const int8_t *c,
-                     int16_t *h, int8_t *y) {
+int uvlm_scan_s16_ahead(int form, const uvlm_scan *r, const int8_t *dt, const int8_t *u, const int8_t *b,
+                        const int8_t *c, int16_t *h, int8_t *y, uvlm_ahead *next) {
+    (void)next;
     int status = wrong(r, dt, u, b, c, h, y);
     if (status) return status;
     switch (uvlm_has(form) ? form : -1) {
@@ -431,7 +433,7 @@ int uvlm_scan_s16_as(int form, const uvlm_scan *r, const int8_t *dt, const int8_
         channels_of(states_avx2, r, 0, r->channels, dt, u, b, c, h, y);
         return UVLM_OK;
     case UVLM_AVX512:
-        channels_avx512(r, dt, u, b, c, h, y);
+        channels_avx512(r, dt, u, b, c, h, y, next);
         return UVLM_OK;
 #endif
 #ifdef UVLM_WASM
@@ -447,6 +449,11 @@ int uvlm_scan_s16_as(int form, const uvlm_scan *r, const int8_t *dt, const int8_
     default:
         return UVLM_FORM;
     }
+}
+
+int uvlm_scan_s16_as(int form, const uvlm_scan *r, const int8_t *dt, const int8_t *u, const int8_t *b, const int8_t *c,
+                     int16_t *h, int8_t *y) {
+    return uvlm_scan_s16_ahead(form, r, dt, u, b, c, h, y, NULL);
 }
 
 int uvlm_scan_s16(const uvlm_scan *r, const int8_t *dt, const int8_t *u, const int8_t *b, const int8_t *c, int16_t *h,

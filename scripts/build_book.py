@@ -10,19 +10,25 @@ import sys
 import time
 from pathlib import Path
 
+import build_live  # beside this file
+
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "book" / "_build"
 HTML = BUILD / "html"
 STAMP = BUILD / "built"
-SOURCE_DIRS = ("book", "notebooks")
+SOURCE_DIRS = ("book", "notebooks", "csrc")
+LIVE = ROOT / "book" / "_static" / "live"  # made by build_live.py
 
 
 def sources() -> list[Path]:
     """Return every file that the built book depends on."""
-    found = [Path(__file__).resolve(), ROOT / "constraints.txt"]
+    found = [Path(__file__).resolve(), Path(build_live.__file__).resolve(), ROOT / "constraints.txt"]
+    found += [ROOT / "data" / "uvlm_mini.bin", ROOT / "uvlm_mini" / "datasets" / "drawing.py"]
     for name in SOURCE_DIRS:
         for path in (ROOT / name).rglob("*"):
-            generated = BUILD in path.parents or ".ipynb_checkpoints" in path.parts or "__pycache__" in path.parts
+            generated = (
+                {BUILD, LIVE} & {*path.parents} or ".ipynb_checkpoints" in path.parts or "__pycache__" in path.parts
+            )
             if path.is_file() and not generated:
                 found.append(path)
     return found
@@ -37,6 +43,7 @@ def build() -> None:
     """Build the book; raise SystemExit with one sentence if anything in it is wrong."""
     started = time.time()
     shutil.rmtree(BUILD, ignore_errors=True)
+    build_live.build()
     jupyter_book = "from jupyter_book.cli.main import main; main()"  # it has no __main__, and need not be on PATH
     command = [sys.executable, "-c", jupyter_book, "build", ".", "--path-output", "book"]
     command += ["--config", "book/_config.yml", "--toc", "book/_toc.yml", "-W", "-n", "--keep-going", "-q"]

@@ -60,9 +60,7 @@ def blob_of(name: str | None) -> bytes:
 def deploy(given: argparse.Namespace) -> int:
     """Do what was asked; 1 if a compiler or the emulator is missing, refuses or does not end."""
     try:
-        ways = {
-            "blob": _blob, "caption": _caption, "firmware": _firmware, "run": _run, "wasm": _wasm, "stm32": _stm32
-        }  # fmt: skip
+        ways = {"blob": _blob, "caption": _caption, "firmware": _firmware, "run": _run, "wasm": _wasm, "stm32": _stm32}
         return ways[given.way](given)
     except (RuntimeError, TimeoutError) as error:
         print(f"uvlm: {error}", file=sys.stderr)
