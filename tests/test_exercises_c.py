@@ -1,8 +1,8 @@
-"""The checker of chapter 9's exercises takes what is right, and says of everything else what is wrong with it."""
+"""The checker of C exercises, chapters 9 and 10, takes what is right, and says of all else what is wrong with it."""
 
 import pytest
 
-from uvlm_mini.exercises.c_kernels import CURVE, PRODUCT, SIGMOID, Exercise, check
+from uvlm_mini.exercises.c_kernels import CHECKSUM, CURVE, PRODUCT, SIGMOID, Exercise, check
 from uvlm_mini.kernels.compilers import find
 
 pytest.importorskip("cffi")
@@ -11,7 +11,7 @@ try:
 except RuntimeError as none:
     pytest.skip(str(none), allow_module_level=True)
 
-# Three that are right, of which the notebook's may differ
+# Those that are right, of which the notebook's may differ
 
 RIGHT = {
     "curve": """
@@ -40,8 +40,21 @@ RIGHT = {
     }
 }
 """,
+    "checksum": """
+{
+    static uint32_t table[256];
+    for (uint32_t i = 0; i < 256 && !table[255]; i++) {
+        uint32_t crc = i;
+        for (int bit = 0; bit < 8; bit++) crc = crc & 1 ? crc >> 1 ^ 0xEDB88320u : crc >> 1;
+        table[i] = crc;
+    }
+    uint32_t crc = 0xFFFFFFFFu;
+    for (int32_t i = 0; i < count; i++) crc = crc >> 8 ^ table[(crc ^ x[i]) & 255];
+    *sum = ~crc;
 }
-ALL = pytest.mark.parametrize("exercise", [CURVE, PRODUCT, SIGMOID], ids=lambda e: e.name)
+""",
+}
+ALL = pytest.mark.parametrize("exercise", [CURVE, PRODUCT, SIGMOID, CHECKSUM], ids=lambda e: e.name)
 
 
 def text(exercise: Exercise, body: str) -> str:
@@ -131,6 +144,10 @@ def test_survives_what_c_can_do(body: str, says: str) -> None:
         (SIGMOID, "uvlm_exp2_poly(y[i])", "(1.0f + y[i] / 1024)"),  # far too rough
         (SIGMOID, "uvlm_least_f32(-fabsf(x[i]) * UVLM_LOG2E)", "-fabsf(x[i]) * UVLM_LOG2E"),  # beyond the range
         (SIGMOID, "uvlm_exp2_poly(y[i])", "uvlm_exp2_poly(y[i]) * 1.0001f"),  # off by a little
+        (CHECKSUM, "*sum = ~crc", "*sum = crc"),  # not complemented
+        (CHECKSUM, "uint32_t crc = 0xFFFFFFFFu", "uint32_t crc = 0"),  # another start
+        (CHECKSUM, "i = 0; i < count", "i = 1; i < count"),  # the first byte missing
+        (CHECKSUM, "i < 256 &&", "i < 255 &&"),  # one entry missing
     ],
 )
 def test_notices_what_is_wrong(exercise: Exercise, old: str, new: str) -> None:

@@ -1,10 +1,11 @@
-"""What chapter 9's figures are made of."""
+"""What the figures of chapters 9 and 10 are made of."""
 
 import matplotlib
 import numpy as np
 import pytest
 
 from uvlm_mini.kernels import show
+from uvlm_mini.paths import csrc
 
 matplotlib.use("Agg")
 
@@ -61,3 +62,40 @@ def test_listing_leaves_out_what_was_not_measured() -> None:
     """One line a time."""
     text = show.listing({"one": {"us": 1.0}, "another": {"us": 20.5}, "none": {"not here": "no compiler"}})
     assert [line.split() for line in text.splitlines()] == [["one", "1.00", "µs"], ["another", "20.50", "µs"]]
+
+
+def test_excerpt_is_the_source() -> None:
+    """From a line to the end of its function; what is not there once is refused."""
+    text = show.excerpt("captioner.c", "int uvlm_start(")
+    whole = (csrc() / "captioner.c").read_text(encoding="utf-8")
+    assert "".join(text.split()) in "".join(whole.split())
+    assert text.startswith("int uvlm_start(uvlm *m) {\n") and text.endswith("\n}")
+    assert show.excerpt("captioner.c", "m->contexts; k++", "}").startswith("    for (")  # from the line's beginning
+    for start in ("no such function", "int status"):
+        with pytest.raises(ValueError, match="times; give"):
+            show.excerpt("captioner.c", start)
+
+
+def test_pairs_show_every_value() -> None:
+    """The first name at the top, and of each name the first value."""
+    axis = show.pairs({"a": (3.0, 1.0), "b": (8.0, 2.0)}, ["one", "two"], "x", log=True).axes[0]
+    found = sorted((-bar.get_y() - bar.get_height() / 2, bar.get_width()) for bar in axis.patches)
+    assert [width for _, width in found] == [3.0, 1.0, 8.0, 2.0] and axis.get_xscale() == "log"
+
+
+@pytest.mark.parametrize("name", ["captioner.c", "search.c", "blob.c", "uvlm.h", "ports/m55/start.c"])
+def test_fitted_lines_are_the_same_text(name) -> None:
+    """No word is lost, only comments change their place; nothing is too long that could be broken."""
+    text = (csrc() / name).read_text(encoding="utf-8")
+    found = show.fitted(text)
+    assert max(map(len, text.splitlines())) > show.COLUMNS >= max(map(len, found.splitlines()))
+
+    def words(of: str) -> list[str]:
+        return sorted(word for line in of.splitlines() for word in line.removeprefix(" *").split())
+
+    assert words(found) == words(text) and show.fitted(found) == found
+
+
+def test_what_fits_is_left_alone() -> None:
+    text = (csrc() / "captioner.c").read_text(encoding="utf-8")
+    assert show.fitted(text, 200) == text.rstrip("\n")

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..datasets.vocab import BOS, EOS
 from ..quantize.integer import Captioner
-from . import firmware
+from . import firmware, wasm
 from .blob import CCaptioner, bias_map
 
 BUILDS = {True: "with Helium", False: "scalar"}
@@ -132,3 +132,9 @@ def check(
             found += [f"Picture {number}, {name}: {text}." for name, text in wrong.items()]
             tell(f"picture {number}: {len(wanted)} lines, {'differ' if wrong else 'equal'}; {wanted[-1]}")
     return found
+
+
+def in_page(told: wasm.Told) -> list[str]:
+    """The same lines of what WebAssembly said of a picture, with its trace."""
+    best = told.found[0]
+    return [*told.trace, _caption(best.words, best.score, best.ended, best.text)]

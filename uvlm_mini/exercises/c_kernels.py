@@ -1,4 +1,4 @@
-"""Chapter 9's exercises: C functions that are judged for being correct, staying in bounds, and being fast.
+"""Exercises of chapters 9 and 10: C functions that are judged for being correct, staying in bounds, and being fast.
 
     print(check(CURVE, text))
 
@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,12 +153,42 @@ void sigmoid(int32_t count, const float *x, float *y) {
 )
 
 
+def _checksum_cases(dice: np.random.Generator) -> Iterator[Arguments]:
+    for count in (*SIZES, 4096):
+        for x in (dice.integers(0, 256, count, dtype=np.uint8), np.full(count, 255, np.uint8)):
+            yield {"count": count, "x": x, "sum": np.full(1, 123456789, np.uint32)}
+
+
+def _checksum_expected(given: Arguments) -> dict[str, tuple[np.ndarray, np.ndarray | float]]:
+    return {"sum": (np.array([zlib.crc32(np.asarray(given["x"]).tobytes())]), 0)}
+
+
+CHECKSUM = Exercise(
+    "checksum",
+    "void checksum(int32_t count, const uint8_t *x, uint32_t *sum);",
+    """
+void checksum(int32_t count, const uint8_t *x, uint32_t *sum) {
+    uint32_t crc = 0xFFFFFFFFu;
+    for (int32_t i = 0; i < count; i++) {
+        crc ^= x[i];
+        for (int bit = 0; bit < 8; bit++) crc = crc & 1 ? crc >> 1 ^ 0xEDB88320u : crc >> 1;
+    }
+    *sum = ~crc;
+}
+""",
+    2.0,
+    ("sum",),
+    _checksum_cases,
+    _checksum_expected,
+)
+
+
 def check(exercise: Exercise, text: str, seconds: float = SECONDS) -> Verdict:
     """Judge an answer.
 
     Parameters
     ----------
-    exercise : CURVE, PRODUCT or SIGMOID.
+    exercise : CURVE, PRODUCT, SIGMOID or CHECKSUM.
     text : C99 with the exercise's function; it may include the headers of csrc/.
     seconds : that trying it out may take.
 
@@ -172,7 +203,7 @@ def check(exercise: Exercise, text: str, seconds: float = SECONDS) -> Verdict:
 
     Notes
     -----
-    Source: chapter 9, exercises.
+    Source: chapters 9 and 10, exercises.
     """
     find()
     if not text.strip():
