@@ -142,5 +142,5 @@ def test_exchange_is_exact() -> None:
     with pytest.raises(ValueError, match="give a matrix like it"):
         int4.exchange(step, int4.coarse(matrix(6, 64)))
     step.graph.node[1].input.append("bias")
-    with pytest.raises(ValueError, match="no int8 matrix without bias"):
+    with pytest.raises(ValueError, match="no int8 matrix without a bias"):
         int4.exchange(step, made)

@@ -178,7 +178,7 @@ def test_integer() -> None:
 
 @pytest.mark.slow
 def test_int4() -> None:
-    """Four bits still say of the first test pictures what they said; noise, bytes and the model's times are the same."""
+    """Four bits still get the same scores on the first test pictures; noise, bytes and times are the same."""
     made = result("int4")
     agree(made, f"first {int4.SMALL} of test", int4.small())
     agree(made, "noise", int4.noise())
