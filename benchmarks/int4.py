@@ -7,8 +7,8 @@ uses see the same coarse matrix, but where a row of the table says "output alone
 matrices, and the other one is int8. "All of the step" rounds every matrix of the step first and calibrates afterwards.
 
 Captions are those of the integer captioner, which runs a matrix of few bits exactly (quantize/int4.py), on the first
-pictures of the test split with beam 3. A seed is a lot of calibration pictures, as in benchmarks/cfq.py. Bytes and times are of the paper's
-size; times are the latency model's. Chapter 12 reads the result.
+pictures of the test split with beam 3. A seed is a lot of calibration pictures, as in benchmarks/cfq.py. Bytes and
+times are of the paper's size; times are the latency model's. Chapter 12 reads the result.
 """
 
 from __future__ import annotations

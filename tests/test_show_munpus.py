@@ -1,0 +1,31 @@
+"""Figures of chapter 12: the bars are the numbers, and the sums stand behind them."""
+
+import matplotlib.pyplot as plt
+import pytest
+
+from uvlm_mini.npu import show_munpus
+
+
+def widths(axes: plt.Axes) -> list[float]:
+    """Lengths of the bars, in the order in which they were drawn."""
+    return [bar.get_width() for bar in axes.patches]
+
+
+def test_stacked_bars_are_the_parts() -> None:
+    """Every part is a bar that begins where the last one ended; the sum is written."""
+    rows = {"a": {"x": 1.0, "y": 2.5}, "b": {"x": 3000.0, "y": 0.0}}
+    (axes,) = show_munpus.stacked(rows, "ms").axes
+    assert widths(axes) == [1.0, 2.5, 3000.0, 0.0]
+    assert [bar.get_x() for bar in axes.patches] == [0.0, 1.0, 0.0, 3000.0]
+    assert [text.get_text().strip() for text in axes.texts] == ["3.5", "3,000"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"] and axes.get_xlabel() == "ms"
+    plt.close("all")
+
+
+def test_staircase_shows_both_columns_and_the_room() -> None:
+    """Nodes on the left, bytes on the right in kB, and a line where the room ends."""
+    nodes, held = show_munpus.staircase(["before", "after"], [5, 0], [600_000, 4_000_000], 442_368).axes
+    assert widths(nodes) == [5, 0]
+    assert widths(held) == pytest.approx([600, 4000])
+    assert held.lines[0].get_xdata()[0] == pytest.approx(442.368) and held.get_xscale() == "log"
+    plt.close("all")
