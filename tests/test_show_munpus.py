@@ -29,3 +29,13 @@ def test_staircase_shows_both_columns_and_the_room() -> None:
     assert widths(held) == pytest.approx([600, 4000])
     assert held.lines[0].get_xdata()[0] == pytest.approx(442.368) and held.get_xscale() == "log"
     plt.close("all")
+
+
+def test_scores_are_those_of_the_rows() -> None:
+    """A point for int8 and one for every number of bits, at its mean."""
+    names = ("int8", *(f"{n} bits, groups of 32" for n in (4, 3, 2)))
+    rows = {name: {"CIDEr": {"mean": float(i), "spread": 0.1}} for i, name in enumerate(names)}
+    (axes,) = show_munpus.scores(rows, {"CIDEr": "of what"}).axes
+    assert list(axes.lines[0].get_ydata()) == [0, 1, 2, 3] and axes.get_ylabel() == "of what"
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["int8", "4 bits", "3 bits", "2 bits"]
+    plt.close("all")

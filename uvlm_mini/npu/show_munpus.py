@@ -6,7 +6,7 @@ matplotlib is imported where it is used.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..viz import PALETTE, WIDTH
 
@@ -69,4 +69,23 @@ def staircase(names: Sequence[str], left: Sequence[int], weights: Sequence[int],
     nodes.set(ylim=(len(names) - 0.5, -1.1), xlabel="nodes not on the chip")
     held.set(xscale="log", xlim=(100, 2e4), xlabel="kB of weights")
     nodes.margins(x=0.15)
+    return fig
+
+
+def scores(rows: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> Figure:
+    """Draw scores by the bits of the tied matrix, in groups of 32, with the spread over calibrations.
+
+    Parameters
+    ----------
+    rows : the rows of benchmarks/results/int4.json.
+    names : of each score, what the axis is called.
+    """
+    import matplotlib.pyplot as plt
+
+    bits = {"int8": "int8"} | {f"{n} bits": f"{n} bits, groups of 32" for n in (4, 3, 2)}
+    fig, axes = plt.subplots(1, len(names), figsize=(WIDTH, 2.4), squeeze=False)
+    for ax, (score, name) in zip(axes[0], names.items(), strict=True):
+        found = [rows[row][score] for row in bits.values()]
+        ax.errorbar(range(len(bits)), [x["mean"] for x in found], [x["spread"] for x in found], marker="o", capsize=4)
+        ax.set(xticks=range(len(bits)), xticklabels=list(bits), ylabel=name)
     return fig
