@@ -63,7 +63,7 @@ def staircase(names: Sequence[str], left: Sequence[int], weights: Sequence[int],
         nodes.text(left[place], place, f" {left[place]}", va="center", fontsize=8)
         held.text(weights[place] / 1e3, place, f" {weights[place] / 1e3:,.0f}", va="center", fontsize=8)
     held.axvline(room / 1e3, color="black", ls="--", lw=1.2)
-    held.text(room / 1e3, -0.75, f"room: {room / 1e3:,.0f}", ha="center", fontsize=8)
+    held.text(room / 1e3, -0.75, f" room: {room / 1e3:,.0f}", fontsize=8)
     nodes.set_yticks(places, names, fontsize=9)
     nodes.tick_params(axis="y", length=0)
     nodes.set(ylim=(len(names) - 0.5, -1.1), xlabel="nodes not on the chip")
