@@ -20,6 +20,7 @@ from benchmarks import (
     encoder_peers,
     encoder_speed,
     gcdm_readings,
+    int4,
     int8_steps,
     integer,
     kernels,
@@ -173,6 +174,15 @@ def test_paper_cost() -> None:
 def test_integer() -> None:
     """The integer captioner still says of the first test pictures what onnxruntime's pair says, scores and all."""
     agree(result("integer"), f"first {integer.SMALL} of test", integer.small())
+
+
+@pytest.mark.slow
+def test_int4() -> None:
+    """Four bits still get the same scores on the first test pictures; noise, bytes and times are the same."""
+    made = result("int4")
+    agree(made, f"first {int4.SMALL} of test", int4.small())
+    agree(made, "noise", int4.noise())
+    agree(made, "paper's size", int4.sizes())
 
 
 def c_kernels() -> None:
