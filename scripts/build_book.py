@@ -16,14 +16,14 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "book" / "_build"
 HTML = BUILD / "html"
 STAMP = BUILD / "built"
-SOURCE_DIRS = ("book", "notebooks", "csrc")
+SOURCE_DIRS = ("book", "notebooks", "csrc", "uvlm_mini")  # the reference is made of the last two
 LIVE = ROOT / "book" / "_static" / "live"  # made by build_live.py
 
 
 def sources() -> list[Path]:
     """Return every file that the built book depends on."""
     found = [Path(__file__).resolve(), Path(build_live.__file__).resolve(), ROOT / "constraints.txt"]
-    found += [ROOT / "data" / "uvlm_mini.bin", ROOT / "uvlm_mini" / "datasets" / "drawing.py"]
+    found.append(ROOT / "data" / "uvlm_mini.bin")
     for name in SOURCE_DIRS:
         for path in (ROOT / name).rglob("*"):
             generated = (

@@ -1,18 +1,17 @@
 """The live page: the data set's drawings in JavaScript, and the captioner in a browser, to the same bytes as here."""
 
 import base64
-import importlib.util
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
+from scripts import build_live
 from tests.browser import Browser
 from tests.conftest import ROOT
 from uvlm_mini.datasets.drawing import COLORS
@@ -35,20 +34,11 @@ def lacking(find: Any) -> str:
 pytestmark = pytest.mark.skipif(bool(lacking(wasm.compiler)), reason=lacking(wasm.compiler))
 
 
-def build_live() -> ModuleType:
-    """scripts/build_live.py as a module."""
-    spec = importlib.util.spec_from_file_location("build_live", ROOT / "scripts" / "build_live.py")
-    assert spec and spec.loader
-    made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    return made
-
-
 @pytest.mark.skipif(bool(lacking(wasm.node)), reason=lacking(wasm.node))
 def test_drawings_are_the_data_sets(tmp_path: Path) -> None:
     """Every kind, every background, mirrored or not, at the model's size and at another: not one byte differs."""
     scenes = [compose(f"live/{i}", {3: 1.0}) for i in range(40)]
-    given = {"drawing": build_live().drawing(16), "scenes": [scene.graph() for scene in scenes], "sizes": [64, 128]}
+    given = {"drawing": build_live.drawing(16), "scenes": [scene.graph() for scene in scenes], "sizes": [64, 128]}
     assert {s.background for s in scenes} == set(given["drawing"]["backgrounds"])
     assert {t.kind for s in scenes for t in s.things} == set(given["drawing"]["kinds"])
     assert {t.flip for s in scenes for t in s.things} == {True, False}
@@ -234,6 +224,6 @@ def test_geometry_that_changed_is_noticed() -> None:
     """What draw.js is given is made from drawing.py, so that a new kind arrives without anybody's help."""
     from uvlm_mini.datasets import drawing
 
-    made = build_live().drawing()
+    made = build_live.drawing()
     assert list(made["kinds"]) == list(drawing.KINDS) and set(made["backgrounds"]) == set(drawing.BACKGROUNDS)
     assert sys.getsizeof(json.dumps(made)) < 200_000

@@ -14,6 +14,7 @@ from uvlm_mini.npu.window import depthwise, over_the_map, window
 
 
 def stm32n6(graph: Graph, node: onnx.NodeProto) -> tuple[str, Found]:
+    """The row of a node, and its answer."""
     row = "Resize" if node.op_type == "Upsample" else node.op_type  # its older name
     if row == "Conv":
         if max(window(graph, node).dilations, default=1) > 1:
