@@ -150,7 +150,7 @@ def test_all_pictures_have_the_bits_of_c(data, pictures, all_in_c, simd) -> None
 def test_the_whole_beam_is_that_of_the_reference(pictures) -> None:
     """Not the best caption alone; and the trace of Python's integers."""
     from benchmarks import integer as bench
-    from tests.test_deploy import lines as reference
+    from uvlm_mini.deploy import check
     from uvlm_mini.deploy.blob import write
     from uvlm_mini.quantize.integer import Captioner
 
@@ -159,7 +159,7 @@ def test_the_whole_beam_is_that_of_the_reference(pictures) -> None:
     wanted = captioner.decoder.beam(captioner.encode(few))
     for one, best, picture in zip(wasm.run(wasm.build(), write(captioner), few, trace=True), wanted, few, strict=True):
         assert [(f.words, f.score, f.ended) for f in one.found] == [(f.tokens, f.score, f.ended) for f in best]
-        assert one.trace == reference(captioner, picture)
+        assert check.in_page(one) == check.in_numpy(captioner, picture)
 
 
 def in_wasi(name: str, sources: Path, out: Path, *arguments: str) -> tuple[int, str]:

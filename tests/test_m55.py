@@ -1,6 +1,5 @@
 """Whole networks on the emulated Cortex-M55: the same bits as C here, and the instructions that the result file has."""
 
-import pickle
 from itertools import pairwise
 from pathlib import Path
 
@@ -34,12 +33,6 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, list[Path]]:
         folder = tmp_path_factory.mktemp("objects")
         made[helium] = port.compile_kernels(folder, helium)
     return made
-
-
-def kept() -> int8_steps.Made | None:
-    """The steps at the paper's size, if a benchmark has built them on this machine."""
-    path = record.ROOT / "runs" / "kernels" / f"{record.source_hash(int8_steps.PROGRAMS)[:16]}.pkl"
-    return int8_steps.Made(*pickle.loads(path.read_bytes())) if path.exists() else None
 
 
 def test_what_was_asked_for() -> None:
@@ -87,7 +80,6 @@ def test_norms_take_what_the_file_says(helium, objects, tmp_path) -> None:
 
 @needs_tools
 @pytest.mark.slow
-@pytest.mark.skipif(kept() is None, reason="the steps at the paper's size are not built: python -m benchmarks.m55")
 def test_steps_take_what_the_file_says(objects, tmp_path) -> None:
     """Counted again, to the instruction while sources and tools are the same."""
     made = result("m55")
