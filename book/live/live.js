@@ -95,6 +95,7 @@
       return make("li", {}, bar, make("span", { textContent: text }), make("small", { textContent: ` ${(100 * share).toPrecision(2)} %` }));
     }));
     get("time").textContent = `${ms.toFixed(0)} ms, ${place.dataset.build === "simd" ? "with" : "without"} SIMD`;
+    place.dataset.first ||= Math.round(performance.now()); // ms since the page was asked for
     place.dataset.captions = Number(place.dataset.captions || 0) + 1;
     if (!calm && !dragging()) reveal(spans, maps, 0);
     else look(null);
