@@ -46,7 +46,13 @@ for form in range(4):
 
 
 def nothing_compiles() -> str:
-    """Why no compiler is here, in a sentence; nothing if one is."""
+    """Why no compiler is here, in a sentence; nothing if one is. zig does not count: most tests hide it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importlib.util, "find_spec", lambda name: None)
+        return _why_none()
+
+
+def _why_none() -> str:
     try:
         compilers.find()
     except RuntimeError as error:

@@ -168,10 +168,11 @@ CHECKSUM = Exercise(
     "void checksum(int32_t count, const uint8_t *x, uint32_t *sum);",
     """
 void checksum(int32_t count, const uint8_t *x, uint32_t *sum) {
-    uint32_t crc = 0xFFFFFFFFu;
+    const volatile uint32_t given = 0xEDB88320u; /* a compiler that knew this number could make the table itself */
+    uint32_t crc = 0xFFFFFFFFu, polynomial = given;
     for (int32_t i = 0; i < count; i++) {
         crc ^= x[i];
-        for (int bit = 0; bit < 8; bit++) crc = crc & 1 ? crc >> 1 ^ 0xEDB88320u : crc >> 1;
+        for (int bit = 0; bit < 8; bit++) crc = crc & 1 ? crc >> 1 ^ polynomial : crc >> 1;
     }
     *sum = ~crc;
 }
