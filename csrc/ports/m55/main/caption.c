@@ -10,17 +10,9 @@
 #include <string.h>
 
 #include "counter.h"
+#include "embedded.h"
 #include "semihost.h"
 #include "uvlm.h"
-
-__asm(".section .weights, \"a\"\n"
-      ".balign 16\n"
-      "uvlm_blob:\n"
-      ".incbin \"" UVLM_BLOB "\"\n"
-      "uvlm_blob_end:\n"
-      ".balign 4\n"
-      ".previous\n");
-extern const int8_t uvlm_blob[], uvlm_blob_end[];
 
 enum { BOS = 1, EOS = 2 };
 

@@ -5,18 +5,10 @@
 #include <string.h>
 
 #include "app.h"
+#include "embedded.h"
 #include "npu.h"
 #include "project.h"
 #include "semihost.h"
-
-__asm(".section .weights, \"a\"\n"
-      ".balign 16\n"
-      "uvlm_blob:\n"
-      ".incbin \"" UVLM_BLOB "\"\n"
-      "uvlm_blob_end:\n"
-      ".balign 4\n"
-      ".previous\n");
-extern const int8_t uvlm_blob[], uvlm_blob_end[];
 
 static uint8_t pixels[3 * 64 * 64];
 static uvlm_found found;

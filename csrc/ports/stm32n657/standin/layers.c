@@ -8,18 +8,10 @@
 #include <string.h>
 
 #include "ai_layer_custom_interface.h"
+#include "embedded.h"
 #include "layers.h"
 #include "semihost.h"
 #include "told.h"
-
-__asm(".section .weights, \"a\"\n"
-      ".balign 16\n"
-      "uvlm_blob:\n"
-      ".incbin \"" UVLM_BLOB "\"\n"
-      "uvlm_blob_end:\n"
-      ".balign 4\n"
-      ".previous\n");
-extern const int8_t uvlm_blob[], uvlm_blob_end[];
 
 enum { BOS = 1, EOS = 2, TENSORS = 5, LARGEST = 65536 };
 
