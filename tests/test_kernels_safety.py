@@ -179,12 +179,15 @@ def test_a_short_fuzz_finds_nothing(fuzzer: Path) -> None:
 
 
 # What is made wrong in a file, and what is said of it.
+OVER, ACCEPTED = "heap-buffer-overflow", "accepted what the header forbids"
 BROKEN = {
-    "word_s8": (("number >= r->words", "number > r->words"), "heap-buffer-overflow"),
-    "look_up_s8": (("|| !r->table", ""), "Sanitizer"),
-    "concat_s8": (("c < count", "c <= count"), "heap-buffer-overflow"),
-    "mean_s8": (("r->positions > UVLM_MOST", "r->positions > UVLM_MOST + 9"), "heap-buffer-overflow"),
-    "attend_s8": (("UVLM_NULL;", "UVLM_NULL + 9;"), "no such status"),
+    "word_s8": (("number >= r->words", "number > r->words"), (OVER,)),
+    "look_up_s8": (("|| !r->table", ""), ("Sanitizer",)),
+    "concat_s8": (("c < count", "c <= count"), (OVER,)),
+    "mean_s8": (("l < r->positions", "l <= r->positions"), (OVER,)),
+    # Which of the two the fuzzer meets first depends on the forms that the processor has.
+    "most_s8": (("r->positions > UVLM_MOST", "r->positions > UVLM_MOST + 9"), (OVER, ACCEPTED)),
+    "attend_s8": (("UVLM_NULL;", "UVLM_NULL + 9;"), ("no such status",)),
 }
 
 
@@ -208,4 +211,5 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_fuzzer_finds_what_is_broken(name: str, broken: Path) -> None:
     """Wrong kernels, each found by its own target."""
     found = fuzz.fuzz(broken, name, "-runs=100000", "-seed=7")
-    assert found.failed and BROKEN[name][1] in found.output, found.output[-3000:]
+    assert found.failed, found.output[-3000:]
+    assert any(said in found.output for said in BROKEN[name][1]), found.output[-3000:]
