@@ -6,9 +6,6 @@ BIN    := $(VENV)/bin
 EXTRAS := book,deploy,kernels,quantize,run,test,train
 PYTHON  = $(shell sh scripts/find_python.sh)
 
-# One pytest run over unit tests and notebooks, so that one line at the end tells the whole result.
-NBVAL  := --nbval --nbval-current-env --nbval-cell-timeout=60 --nbval-sanitize-with=tests/nbval_sanitize.cfg
-
 .DEFAULT_GOAL := help
 .PHONY: help install book test lab notebooks train tables mutants fuzz firmware firmware-check clean distclean
 
@@ -38,7 +35,7 @@ book: $(VENV)/installed  ## build the book from the committed notebooks
 # so that the last line tells the whole result. ruff and mypy are among the tests, too (tests/test_style.py).
 test: $(VENV)/installed  ## run every check and test, and every notebook
 	-@$(BIN)/python scripts/build_book.py
-	$(BIN)/python -m pytest tests notebooks $(NBVAL)
+	$(BIN)/python scripts/run_tests.py
 
 lab: $(VENV)/installed  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks

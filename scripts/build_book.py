@@ -1,7 +1,7 @@
 """Build the book from the committed notebooks into book/_build/html; any warning is an error.
 
 The old build is removed first. An incremental build would not repeat the warnings of pages that it does not
-read again, so a book that failed once would pass the second time.
+read again, so a book that failed once would pass the second time. Of several processes one builds and the others wait.
 """
 
 import shutil
@@ -11,12 +11,14 @@ import time
 from pathlib import Path
 
 import build_live  # beside this file
+from filelock import FileLock  # torch brings it
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "book" / "_build"
 HTML = BUILD / "html"
 STAMP = BUILD / "built"
 SOURCE_DIRS = ("book", "notebooks", "csrc", "uvlm_mini")  # the reference is made of the last two
+LOCK = ROOT / "build" / "book.lock"
 LIVE = ROOT / "book" / "_static" / "live"  # made by build_live.py
 
 
@@ -55,7 +57,9 @@ def build() -> None:
 
 
 if __name__ == "__main__":
-    if is_current():
-        print("The book is up to date.")
-    else:
-        build()
+    LOCK.parent.mkdir(exist_ok=True)
+    with FileLock(LOCK):
+        if is_current():
+            print("The book is up to date.")
+        else:
+            build()
