@@ -7,7 +7,7 @@ EXTRAS := book,deploy,kernels,quantize,run,test,train
 PYTHON  = $(shell sh scripts/find_python.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test lab notebooks train tables mutants fuzz firmware firmware-check clean distclean
+.PHONY: help install book test lab notebooks student train tables mutants fuzz firmware firmware-check clean distclean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ lab: $(VENV)/installed  ## open the notebooks in JupyterLab
 
 notebooks: $(VENV)/installed  ## run every notebook again, in place
 	$(BIN)/python scripts/run_notebooks.py
+
+student: $(VENV)/installed  ## make notebooks/student/ again: the chapters without solutions
+	$(BIN)/python scripts/student_notebooks.py
 
 train: $(VENV)/installed  ## train the shipped weights again, and remake all that shows them (about an hour)
 	$(BIN)/uvlm train --recipe mini --keep --out runs/mini

@@ -20,6 +20,7 @@ STAMP = BUILD / "built"
 SOURCE_DIRS = ("book", "notebooks", "csrc", "uvlm_mini")  # the reference is made of the last two
 LOCK = ROOT / "build" / "book.lock"
 LIVE = ROOT / "book" / "_static" / "live"  # made by build_live.py
+STUDENT = ROOT / "notebooks" / "student"  # copies, which are no pages
 
 
 def sources() -> list[Path]:
@@ -28,9 +29,9 @@ def sources() -> list[Path]:
     found.append(ROOT / "data" / "uvlm_mini.bin")
     for name in SOURCE_DIRS:
         for path in (ROOT / name).rglob("*"):
-            generated = (
-                {BUILD, LIVE} & {*path.parents} or ".ipynb_checkpoints" in path.parts or "__pycache__" in path.parts
-            )
+            generated = {BUILD, LIVE, STUDENT} & {*path.parents} or {".ipynb_checkpoints", "__pycache__"} & {
+                *path.parts
+            }
             if path.is_file() and not generated:
                 found.append(path)
     return found

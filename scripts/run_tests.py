@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MOST_WORKERS = 4  # each holds PyTorch and a model or two, and some start compilers and browsers
 TESTS = ["tests", "--dist", "loadfile"]  # fixtures of a file are made once
 NOTEBOOKS = ["notebooks", "--nbval", "--nbval-current-env", "--nbval-cell-timeout=60"]
-NOTEBOOKS += ["--nbval-sanitize-with=tests/nbval_sanitize.cfg", "--ignore=notebooks/student"]
+NOTEBOOKS += ["--nbval-sanitize-with=tests/nbval_sanitize.cfg"]
 
 
 def workers() -> int:
