@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
@@ -213,12 +214,13 @@ def checks_follow_solutions(chapter: Chapter) -> Iterator[str]:
 
 def solutions_can_be_taken_out(chapter: Chapter) -> Iterator[str]:
     """Functions, classes and names can be left for the reader to fill; a loop or a print could not."""
-    kept = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
+    kept = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
     for i, cell in code_cells(chapter.nb):
         if "solution" in tags(cell):
             for node in getattr(tree(cell), "body", []):
-                if not isinstance(node, kept):
-                    yield f"cell {i}: line {node.lineno} of this solution is neither an import nor a definition"
+                named = isinstance(node, ast.Assign) and all(isinstance(target, ast.Name) for target in node.targets)
+                if not named and not isinstance(node, kept):
+                    yield f"cell {i}: line {node.lineno} of this solution is no import, function, class or name = value"
 
 
 def checkers_are_the_packages(chapter: Chapter) -> Iterator[str]:
@@ -365,6 +367,22 @@ RULES: tuple[Rule, ...] = (
     objectives_are_served,
     terms_are_linked,
 )
+
+
+def solved(number: int, **given: object) -> dict[str, Any]:
+    """What a chapter's imports, its cells tagged 'export' and its solutions define, for the tests of its checkers.
+
+    `given` is what else of the chapter's body the solutions use.
+    """
+    (path,) = (ROOT / "notebooks").glob(f"{number:02}_*.ipynb")
+    names: dict[str, Any] = {**given}
+    for _, cell in code_cells(read(path).nb):
+        body = tree(cell)
+        assert isinstance(body, ast.Module)
+        if not tags(cell) & {"export", "solution"}:
+            body.body = [node for node in body.body if isinstance(node, ast.Import | ast.ImportFrom)]
+        exec(compile(body, path.name, "exec"), names)
+    return names
 
 
 def broken(chapter: Chapter) -> list[str]:

@@ -154,6 +154,7 @@ SPOILERS: list[tuple[contract.Rule, Spoiler]] = [
     (contract.checks_follow_solutions, said("Not yet: it adds nothing.\n")),
     (contract.checks_follow_solutions, lambda chapter: chapter.nb.cells[CHECK].update(outputs=[])),
     (contract.solutions_can_be_taken_out, swap("def add", "for i in range(3):\n    print(i)\n\ndef add")),
+    (contract.solutions_can_be_taken_out, swap("def add", "one, two = 1, 2\n\n\ndef add")),
     (contract.checkers_are_the_packages, swap("from uvlm_mini.exercises.munpus import", "from my import", 2)),
     (contract.checkers_are_the_packages, swap("check_unpack", "check_nothing", 4)),
     (contract.checkers_are_the_packages, swap("print(check_unpack(add))", "print(add(1, 2))")),
