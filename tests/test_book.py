@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from bs4 import BeautifulSoup
+from filelock import FileLock
 
 from tests.browser import Browser
 from tests.conftest import ROOT
@@ -74,6 +75,17 @@ def nameless_images(soup: BeautifulSoup) -> list[str]:
 def test_jupyter_book_is_the_first_generation() -> None:
     """Jupyter Book 2 does not read _config.yml: it would build something else, without complaint."""
     assert importlib.metadata.version("jupyter-book").startswith("1.")
+
+
+def test_only_one_process_builds(built_book: Path) -> None:
+    """Whoever comes while another builds waits, and then finds the book up to date."""
+    command = [sys.executable, str(ROOT / "scripts" / "build_book.py")]
+    with FileLock(ROOT / "build" / "book.lock"):
+        waiting = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(5)
+    said, _ = waiting.communicate(timeout=120)
+    assert waiting.returncode == 0 and said == "The book is up to date.\n"
 
 
 @pytest.mark.parametrize("page", PAGES)
