@@ -23,7 +23,7 @@ LIVE = ROOT / "book" / "_static" / "live"  # made by build_live.py
 def sources() -> list[Path]:
     """Return every file that the built book depends on."""
     found = [Path(__file__).resolve(), Path(build_live.__file__).resolve(), ROOT / "constraints.txt"]
-    found.append(ROOT / "data" / "uvlm_mini.bin")
+    found += [ROOT / "data" / name for name in ("uvlm_mini.bin", "uvlm_mini_familiarity.safetensors")]
     for name in SOURCE_DIRS:
         for path in (ROOT / name).rglob("*"):
             generated = (
