@@ -26,7 +26,7 @@ STUDENT = ROOT / "notebooks" / "student"  # copies, which are no pages
 def sources() -> list[Path]:
     """Return every file that the built book depends on."""
     found = [Path(__file__).resolve(), Path(build_live.__file__).resolve(), ROOT / "constraints.txt"]
-    found.append(ROOT / "data" / "uvlm_mini.bin")
+    found += [ROOT / "data" / name for name in ("uvlm_mini.bin", "uvlm_mini_familiarity.safetensors")]
     for name in SOURCE_DIRS:
         for path in (ROOT / name).rglob("*"):
             generated = {BUILD, LIVE, STUDENT} & {*path.parents} or {".ipynb_checkpoints", "__pycache__"} & {
