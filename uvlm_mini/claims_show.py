@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = 88
-NAME = 25  # of them for the name
+NAME = 24  # of them for the name
 NAMES = {  # fields of paper.py as a reader knows them
     "size_mb": "MB",
     "operators": "operators",
