@@ -27,6 +27,7 @@ import numpy as np
 from . import Verdict
 
 PACKAGE = Path(__file__).resolve().parent.parent
+NO_ANSWER = Verdict(False, "there is no answer here yet; write one in the cell above, and run both again.")
 AGAIN = 0.5  # seconds until an answer that swallows the interruption is interrupted once more
 
 
@@ -92,7 +93,7 @@ def judged(seconds: float = 20.0) -> Callable[[Callable[..., Verdict]], Callable
         @functools.wraps(check)
         def checked(answer: Any = None, *others: Any, seconds: float = seconds) -> Verdict:
             if answer is None or answer is Ellipsis:
-                return Verdict(False, "there is no answer here yet; write one in the cell above, and run both again.")
+                return NO_ANSWER
             try:
                 with time_limit(seconds):
                     return check(answer, *others)
@@ -132,7 +133,7 @@ def expect_function(answer: Any, arguments: str) -> None:
     """Raise a Hint unless `answer` can be called with so many positional arguments, named as in "x, w"."""
     names = [name.strip() for name in arguments.split(",")]
     if not callable(answer):
-        raise Hint(f"a function of ({arguments}) is wanted, and this is {_article(answer)}.")
+        raise Hint(f"a function of ({arguments}) is wanted, and this is {with_article(answer)}.")
     try:
         inspect.signature(answer).bind(*names)
     except TypeError:
@@ -159,7 +160,7 @@ def expect_array(value: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
     except ValueError:
         raise Hint(f"{name} has rows of different lengths.") from None
     if found.dtype.kind not in "biuf":
-        raise Hint(f"{name} should be numbers, and is {_article(value)}.")
+        raise Hint(f"{name} should be numbers, and is {with_article(value)}.")
     if found.shape != shape:
         raise Hint(f"{name} has the shape {found.shape}, and {shape} is wanted.")
     if found.dtype.kind == "f" and np.isnan(found).any():
@@ -180,6 +181,7 @@ def expect_close(value: Any, wanted: Any, name: str, rtol: float = 1e-5, atol: f
         raise Hint(f"{name}{place} is {found[at]:.6g}, and {wanted[at]:.6g} is wanted.")
 
 
-def _article(value: Any) -> str:
+def with_article(value: Any) -> str:
+    """The type of a value in a sentence: "an int"."""
     name = type(value).__name__
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
