@@ -39,7 +39,7 @@ MIN_WORDS = 6  # of an explanation
 OBJECTIVE = r"\(objectives? (\d+(?:(?:, | and )\d+)*)\)"
 NUMBERS = r"\bchapters? (\d+(?:(?:, | and | to )\d+)*)"
 CHECKERS = "uvlm_mini.exercises"
-EVERYDAY = {"baseline", "clipping", "scale"}  # also words with other meanings, which only a reader can tell apart
+EVERYDAY = {"baseline", "claim", "clipping", "scale"}  # words with other meanings, too, which only a reader tells apart
 
 
 @dataclass(frozen=True)
