@@ -1,12 +1,15 @@
-"""The checkers of chapter 0 take the chapter's own answers, and say of wrong ones what is wrong."""
+"""The checkers of chapter 0 take the chapter's own answers, and say of wrong ones what is wrong; the book's page on
+checkers shows what they say."""
 
 import math
+import re
 
 import numpy as np
 import pytest
 
 from tests.answers import withstands
 from tests.chapter_contract import solved
+from tests.conftest import ROOT
 from uvlm_mini.exercises.captions import check_alike, check_relation, check_score
 
 RIGHT = solved(0)
@@ -97,3 +100,16 @@ def test_a_relation_is_judged() -> None:
 def test_a_wrong_relation_is_told_why(says: str) -> None:
     """Signs, the wrong axis, and a word that is none."""
     assert says in check_relation(RELATIONS[says]).says
+
+
+def test_the_page_on_checkers_shows_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each piece of code is run, and printed what stands below it."""
+    page = (ROOT / "book" / "exercises.md").read_text(encoding="utf8")
+    names: dict[str, object] = {}
+    pairs = re.findall(
+        r"```python\n(.*?)```\n\n```(?:text|{code-block} text\n:class: wrapped\n)\n(.*?)```", page, re.DOTALL
+    )
+    assert len(pairs) == page.count("```python") == 2
+    for code, printed in pairs:
+        exec(code, names)
+        assert capsys.readouterr().out == printed
