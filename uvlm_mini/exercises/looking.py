@@ -262,13 +262,13 @@ def check_factor(factor: Callable[[int], float]) -> Verdict:
     expect_function(factor, "n")
     size = 0.05
     for n in (1, 5, 12, 50):
-        found = float(expect_array(factor(n), (), f"the factor for {n} comparisons"))
+        found = float(expect_array(factor(n), (), f"the factor for n = {n}"))
         if found <= 0:
-            raise Hint(f"for {n} comparisons the factor is {found:.4g}, and a number of standard errors is positive.")
+            raise Hint(f"for n = {n} the factor is {found:.4g}, and a number of standard errors is positive.")
         if _beyond(found + 0.02) <= size / (2 * n) <= _beyond(found - 0.02):
             continue
         alarms = 2 * n * _beyond(found)
-        what = f"with {found:.3f} standard errors the chances of a false alarm in {n} add up to {alarms:.3f}"
+        what = f"with {found:.3f} standard errors and n = {n} the chances of a false alarm add up to {alarms:.3f}"
         near = {
             size / n: "one in twenty is wanted for both signs together, so half of it on each side",
             size / 2: "each comparison has one in twenty for itself, and together they should have it",
