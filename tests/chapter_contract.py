@@ -24,7 +24,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
@@ -367,22 +366,6 @@ RULES: tuple[Rule, ...] = (
     objectives_are_served,
     terms_are_linked,
 )
-
-
-def solved(number: int, **given: object) -> dict[str, Any]:
-    """What a chapter's imports, its cells tagged 'export' and its solutions define, for the tests of its checkers.
-
-    `given` is what else of the chapter's body the solutions use.
-    """
-    (path,) = (ROOT / "notebooks").glob(f"{number:02}_*.ipynb")
-    names: dict[str, Any] = {**given}
-    for _, cell in code_cells(read(path).nb):
-        body = tree(cell)
-        assert isinstance(body, ast.Module)
-        if not tags(cell) & {"export", "solution"}:
-            body.body = [node for node in body.body if isinstance(node, ast.Import | ast.ImportFrom)]
-        exec(compile(body, path.name, "exec"), names)
-    return names
 
 
 def broken(chapter: Chapter) -> list[str]:

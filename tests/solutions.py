@@ -18,6 +18,23 @@ def solution(chapter: str, name: str, **given: Any) -> Any:
     name : a function or value.
     given : names that the solution takes from the chapter's body, and what they are here.
     """
+    space, solutions = _prepared(chapter, given)
+    for source in solutions:
+        if name in _defined(source):
+            exec(compile(source, chapter, "exec"), space)
+            return space[name]
+    raise AssertionError(f"{chapter} has no solution {name}")
+
+
+def solved(chapter: str, **given: Any) -> dict[str, Any]:
+    """The same for all solutions of a chapter at once, by name, where none needs what another test would give."""
+    space, solutions = _prepared(chapter, given)
+    for source in solutions:
+        exec(compile(source, chapter, "exec"), space)
+    return space
+
+
+def _prepared(chapter: str, given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     cells = json.loads((ROOT / "notebooks" / f"{chapter}.ipynb").read_text(encoding="utf-8"))["cells"]
     code = [(set(c["metadata"].get("tags", [])), "".join(c["source"])) for c in cells if c["cell_type"] == "code"]
     space: dict[str, Any] = {}
@@ -26,12 +43,7 @@ def solution(chapter: str, name: str, **given: Any) -> Any:
         exec(compile(ast.Module(lines, []), chapter, "exec"), space)
         if "export" in tags:
             exec(compile(source, chapter, "exec"), space)
-    space |= given
-    for tags, source in code:
-        if "solution" in tags and name in _defined(source):
-            exec(compile(source, chapter, "exec"), space)
-            return space[name]
-    raise AssertionError(f"{chapter} has no solution {name}")
+    return space | given, [source for tags, source in code if "solution" in tags]
 
 
 def _defined(source: str) -> set[str]:

@@ -40,7 +40,7 @@ def test_hints_name_what_is_wrong() -> None:
     assert "a function of (x) is wanted, and this is an int." in check_double(3).says
     assert "argument" in check_double(lambda: 0).says
     assert "at [1] is 1, and 2 is wanted" in check_double(lambda x: x).says
-    assert "is there a return?" in check_double(lambda x: None).says
+    assert "look whether there is a return" in check_double(lambda x: None).says
     assert '`raise ZeroDivisionError("division by zero")`' in check_double(raises).says
     assert "0.1 seconds" in check_double(never_ends, seconds=0.1).says
     assert "SystemExit" in check_double(lambda x: exit(3)).says
@@ -85,7 +85,7 @@ def test_the_limit_ends_with_its_block() -> None:
 @pytest.mark.parametrize(
     ("value", "sentence"),
     [
-        (None, "is there a return"),
+        (None, "whether there is a return"),
         ([[1, 2], [3]], "different lengths"),
         ("text", "should be numbers"),
         ([1.0, 2.0], r"\(2,\), and \(3,\) is wanted"),

@@ -3,10 +3,10 @@
 import pytest
 
 from tests.answers import withstands
-from tests.chapter_contract import solved
+from tests.solutions import solved
 from uvlm_mini.exercises.bias_maps import check_gate, check_quadratic, check_silence
 
-RIGHT = solved(2)
+RIGHT = solved("02_gsm_attention_as_a_bias_map")
 
 THREES = {
     "H-Swish is 0 only from −3": [-5, -8, 8],

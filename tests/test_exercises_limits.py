@@ -5,13 +5,13 @@ from statistics import linear_regression
 import pytest
 
 from tests.answers import withstands
-from tests.chapter_contract import solved
+from tests.solutions import solved
 from uvlm_mini import paper
 from uvlm_mini.exercises.limits import check_block, check_missing, check_saving
 
 STRONG = [row for row in paper.COMPARISON if row.bleu4 is None]
 WEAK = [row for row in paper.COMPARISON if row.bleu4 is not None]
-RIGHT = solved(1, strong=STRONG, weak=WEAK)
+RIGHT = solved("01_what_a_munpu_allows", strong=STRONG, weak=WEAK)
 
 
 def from_bleu4() -> float:

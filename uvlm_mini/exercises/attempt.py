@@ -152,7 +152,7 @@ def expect_array(value: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
     name : what the Hint calls it, such as "the state after 3 steps".
     """
     if value is None or value is Ellipsis:
-        raise Hint(f"{name} is {value}: is there a return?")
+        raise Hint(f"{name} is {value}; look whether there is a return.")
     if hasattr(value, "detach"):
         value = value.detach().cpu().numpy()
     try:
