@@ -269,6 +269,24 @@ def test_strange_pictures_are_warned_of(live: Browser, tmp_path: Path, capsys: p
     assert warning(live) == ""
 
 
+def test_the_chooser_takes_a_file(live: Browser, tmp_path: Path) -> None:
+    """A scene of four times the size, and then a strip of noise: the browser scales both as it likes, and only one of
+    them is warned of."""
+    said = []
+    for name, picture in (("large", scene("test", 4).draw(256)), ("strip", strange.strange("noise", 1)[0][:40])):
+        path = tmp_path / f"{name}.png"
+        path.write_bytes(file_of(picture))
+        idle = "!document.getElementById('live').dataset.busy"
+        assert live.wait_until(idle)
+        before = live.evaluate("Number(document.getElementById('live').dataset.captions)")
+        root = live.call("DOM.getDocument", depth=0)["root"]["nodeId"]
+        node = live.call("DOM.querySelector", nodeId=root, selector="#live-file")["nodeId"]
+        live.call("DOM.setFileInputFiles", nodeId=node, files=[str(path)])
+        assert live.wait_until(f"{idle} && Number(document.getElementById('live').dataset.captions) > {before}")
+        said.append(warning(live))
+    assert said[0] == "" and said[1].startswith("strip.png is unlike anything")
+
+
 def test_a_scene_that_no_training_had_is_warned_of(live: Browser) -> None:
     """The stage is judged like a file: a clock is ordinary, five of one colour are not."""
     blob = data_path("uvlm_mini.bin").read_bytes()
