@@ -142,6 +142,20 @@ def test_page_opens_without_network(page: str, scheme: str, built_book: Path, br
 
 
 @pytest.mark.browser
+def test_icons_are_drawn_by_the_font(built_book: Path, browser: Browser) -> None:
+    """Without the theme's script for them: each one that is seen is a letter of the font, and has a width."""
+    browser.open(built_book / "notebooks" / "04_ssm_against_lstm.html")
+    icons = "[...document.querySelectorAll('i[class*=fa-], span.fa-solid')].filter((e) => e.offsetParent)"
+    seen = browser.evaluate(
+        f"{icons}.map((e) => [getComputedStyle(e).fontFamily, getComputedStyle(e, '::before').content, e.offsetWidth])"
+    )
+    assert len(seen) >= 5
+    assert all("Font Awesome" in family and content != "none" and width > 5 for family, content, width in seen), seen
+    loaded = "[...document.fonts].filter((f) => f.family.includes('Awesome') && f.status === 'loaded').length"
+    assert browser.evaluate(loaded) >= 1
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize("page", PAGES)
 def test_nothing_is_cut_off(page: str, built_book: Path, browser: Browser) -> None:
     """Neither code nor formulas scroll sideways, unfolded solutions included; nor would lines of MAX_COLUMNS."""
