@@ -1071,6 +1071,48 @@ MUTANTS = (
         "for n in record.inputs), key=lambda letter: -order(letter))",
         "tests/test_deploy.py",
     ),
+    Mutant(
+        "explore: halves go up",
+        "book/explore/explore.js",
+        "return low % 2 === 0 ? low : low + 1;",
+        "return low + 1;",
+        "tests/test_explore.py",
+    ),
+    Mutant(
+        "explore: one constant a gate",
+        "book/explore/counts.js",
+        "8 * hidden ** 2 + 8 * hidden,",
+        "8 * hidden ** 2 + 4 * hidden,",
+        "tests/test_explore.py",
+    ),
+    Mutant(
+        "explore: a layer without products moves as fast",
+        "book/explore/latency.js",
+        "(layer.macs ? c.product_gv_s : c.element_gv_s)",
+        "c.product_gv_s",
+        "tests/test_explore.py",
+    ),
+    Mutant(
+        "explore: the generator without its constant",
+        "book/explore/bias_map.js",
+        "small[p][y][x], constants[c]);",
+        "small[p][y][x], 0);",
+        "tests/test_explore.py",
+    ),
+    Mutant(
+        "explore: quantizing in double precision",
+        "book/explore/quantize.js",
+        "E.rint(f(f(x) / scale)) + zero",
+        "E.rint(x / scale) + zero",
+        "tests/test_explore.py",
+    ),
+    Mutant(
+        "explore: zero point of the rounded scale",
+        "book/explore/quantize.js",
+        "E.rint(bottom - low / scale)]",
+        "E.rint(bottom - low / f(scale))]",
+        "tests/test_explore.py",
+    ),
 )
 
 

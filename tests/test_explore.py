@@ -191,6 +191,8 @@ def test_quantizing_is_pythons_to_the_bit(tmp_path: Path) -> None:
     dice = np.random.default_rng(4)
     ranges = [[float(low), float(high)] for low, high in dice.normal(0, 4, (40, 2))]
     ranges += [[-0.375, 12.04], [0.0, 0.0], [-1.0, 0.0], [0.0, 7.0], [-8.0, 7.0], [1e-39, -1e-39]]
+    for k in range(20, 120, 9):  # a zero point between two integers, where the last bit of the scale decides
+        ranges.append([-(k + 0.5) * 0.1, (255 - k - 0.5) * 0.1])
     cases = [[*sorted(ends), bits, even] for ends in ranges for bits in range(2, 9) for even in (False, True)]
     made = in_node(tmp_path, "quantize.js", "scaleAndZeroPoint", cases)
     expected = [affine.scale_and_zero_point(*case) for case in cases]
