@@ -1112,6 +1112,8 @@ MUTANTS = (
         "E.rint(bottom - low / scale)]",
         "E.rint(bottom - low / f(scale))]",
         "tests/test_explore.py",
+    ),
+    Mutant(
         "claims: an effect without its interval",
         "uvlm_mini/claims.py",
         "if found.low <= 1 <= found.high:",
