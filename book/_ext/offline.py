@@ -1,12 +1,17 @@
-"""Keep the built pages free of scripts that would load code from outside.
+"""Keep the built pages free of scripts that would load code from outside, or much for nothing.
 
 Jupyter Book always activates sphinx-thebe, which runs cells on a remote server. The book does not use it, and its
-script, written into every page twice, is an error in the browser's console.
+script, written into every page twice, is an error in the browser's console. The theme draws its icons twice: by a font,
+and by a script of half a megabyte, compressed, which is more than most pages' own content.
 """
 
+import re
+from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
+
+ICONS = re.compile(r'\s*<script[^>]*src="[^"]*scripts/fontawesome\.js[^"]*"[^>]*></script>')
 
 
 def drop_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
@@ -18,7 +23,19 @@ def drop_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any], d
     ]
 
 
+def drop_icons(app: Sphinx, failed: Exception | None) -> None:
+    """Remove the script of the icons from all pages; its tag is in the theme's template, out of reach before."""
+    if failed or app.builder.format != "html":
+        return
+    for page in Path(app.outdir).rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        page.write_text(ICONS.sub("", text), encoding="utf-8")
+    for script in (Path(app.outdir) / "_static" / "scripts").glob("fontawesome.js*"):
+        script.unlink()
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx, after everybody else."""
     app.connect("html-page-context", drop_thebe, priority=900)
+    app.connect("build-finished", drop_icons)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
