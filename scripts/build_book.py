@@ -12,6 +12,7 @@ from pathlib import Path
 
 import build_explore  # beside this file
 import build_live
+import slides
 from filelock import FileLock  # torch brings it
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,13 +21,13 @@ HTML = BUILD / "html"
 STAMP = BUILD / "built"
 SOURCE_DIRS = ("book", "notebooks", "csrc", "uvlm_mini")  # the reference is made of the last two
 LOCK = ROOT / "build" / "book.lock"
-MADE = (build_live.TARGET, build_explore.TARGET)
+MADE = (build_live.TARGET, build_explore.TARGET, slides.TARGET)
 STUDENT = ROOT / "notebooks" / "student"  # copies, which are no pages
 
 
 def sources() -> list[Path]:
     """Return every file that the built book depends on."""
-    scripts = (__file__, build_live.__file__, build_explore.__file__)
+    scripts = (__file__, build_live.__file__, build_explore.__file__, *slides.SCRIPTS)
     found = [*(Path(script).resolve() for script in scripts), ROOT / "constraints.txt"]
     found += [path for path in (ROOT / "data").iterdir() if path.suffix in (".bin", ".safetensors")]
     for name in SOURCE_DIRS:
@@ -50,6 +51,7 @@ def build() -> None:
     shutil.rmtree(BUILD, ignore_errors=True)
     build_live.build()
     build_explore.build()
+    slides.build()
     jupyter_book = "from jupyter_book.cli.main import main; main()"  # it has no __main__, and need not be on PATH
     command = [sys.executable, "-c", jupyter_book, "build", ".", "--path-output", "book"]
     command += ["--config", "book/_config.yml", "--toc", "book/_toc.yml", "-W", "-n", "--keep-going", "-q"]
