@@ -165,8 +165,12 @@ PARTS: dict[int, tuple[Show | Quiz, ...]] = {
         Quiz(4),
     ),
     12: (
+        Show(
+            "The same processor, another neighbour", code="cell-7", output="cell-7", points=("C for a Cortex-M55 is",)
+        ),
         Show("Here the SSM is not the cheaper one", figure="cell-19", points=("Arm's compiler",)),
         Show("Nine changes, by name", figure="cell-31", points=("For the MAX78000",)),
+        Show("Four bits", code="cell-43", output="cell-43", points=("Two thirds of what",)),
         Show("One matrix, two uses", figure="cell-52", points=("For the small model",)),
         Show("Bytes and milliseconds", figure="cell-57", points=("Four bits shorten",)),
         Quiz(2),

@@ -6,6 +6,7 @@ so that a lecture cannot say what its chapter does not; a file asks for nothing 
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shutil
@@ -34,6 +35,7 @@ CHOICE = re.compile(
 WIDTH, HEIGHT = 1152, 530  # pixels for code and output
 SMALLEST, LARGEST = 14, 25  # pixels, of code
 MOST_WORDS = 120  # on a slide of points
+TALL = 0.6  # a figure of this height over width has its caption beside it
 
 
 # ----------------------------------------------------------------------------------------------------------------
@@ -201,11 +203,18 @@ def picture(chapter: Chapter, cell: dict[str, Any]) -> str:
     )
 
 
+def steep(html: str) -> float:
+    """Height over width of the first picture in a text, both of which a PNG file says in its head."""
+    head = base64.b64decode(html.partition("base64,")[2][:32])
+    return int.from_bytes(head[20:24], "big") / int.from_bytes(head[16:20], "big")
+
+
 def shown(chapter: Chapter, part: Show) -> Slide:
     """The slide of a part."""
     points = bullets([chapter.point(words) for words in part.points])
     if part.figure:
-        body, kind = picture(chapter, chapter.cell(part.figure, part.heading)) + points, "seen" if points else "alone"
+        body = picture(chapter, chapter.cell(part.figure, part.heading)) + points
+        kind = "alone" if not points else "seen tall" if steep(body) > TALL else "seen"
     else:
         cells = [chapter.cell(name, part.heading) for name in part.code.split()]
         code = "\n\n\n".join(joined(cell["source"]) for cell in cells)
