@@ -10,7 +10,9 @@ import sys
 import time
 from pathlib import Path
 
-import build_live  # beside this file
+import build_explore  # beside this file
+import build_live
+import slides
 from filelock import FileLock  # torch brings it
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,20 +21,20 @@ HTML = BUILD / "html"
 STAMP = BUILD / "built"
 SOURCE_DIRS = ("book", "notebooks", "csrc", "uvlm_mini")  # the reference is made of the last two
 LOCK = ROOT / "build" / "book.lock"
-LIVE = ROOT / "book" / "_static" / "live"  # made by build_live.py
+MADE = (build_live.TARGET, build_explore.TARGET, slides.TARGET)
 STUDENT = ROOT / "notebooks" / "student"  # copies, which are no pages
 
 
 def sources() -> list[Path]:
     """Return every file that the built book depends on."""
-    found = [Path(__file__).resolve(), Path(build_live.__file__).resolve(), ROOT / "constraints.txt"]
-    found.append(ROOT / "data" / "uvlm_mini.bin")
+    scripts = (__file__, build_live.__file__, build_explore.__file__, *slides.SCRIPTS)
+    found = [*(Path(script).resolve() for script in scripts), ROOT / "constraints.txt"]
+    found += [path for path in (ROOT / "data").iterdir() if path.suffix in (".bin", ".safetensors")]
     for name in SOURCE_DIRS:
         for path in (ROOT / name).rglob("*"):
-            generated = {BUILD, LIVE, STUDENT} & {*path.parents} or {".ipynb_checkpoints", "__pycache__"} & {
-                *path.parts
-            }
-            if path.is_file() and not generated:
+            generated = {BUILD, STUDENT, *MADE} & {*path.parents}
+            cached = {".ipynb_checkpoints", "__pycache__"} & {*path.parts}
+            if path.is_file() and not generated and not cached:
                 found.append(path)
     return found
 
@@ -47,6 +49,8 @@ def build() -> None:
     started = time.time()
     shutil.rmtree(BUILD, ignore_errors=True)
     build_live.build()
+    build_explore.build()
+    slides.build()
     jupyter_book = "from jupyter_book.cli.main import main; main()"  # it has no __main__, and need not be on PATH
     command = [sys.executable, "-c", jupyter_book, "build", ".", "--path-output", "book"]
     command += ["--config", "book/_config.yml", "--toc", "book/_toc.yml", "-W", "-n", "--keep-going", "-q"]

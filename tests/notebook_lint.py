@@ -12,7 +12,7 @@ How a notebook passes
 - Exercises: a section ``## Exercises`` with ``### Exercise 1: ...`` (or an admonition of that name); each with
   ``:::{admonition} Solution 1`` and ``:class: dropdown``.
 - Widgets: set the value of an Image, HTML or Label widget from ``observe``. ``interact`` and ``Output`` send messages
-  that nbval does not know. The state of the widgets is saved in the notebook, or the book cannot show them.
+  that nbval does not know. The state of the widgets is saved in the notebook, or the book cannot show their start.
 """
 
 import ast
@@ -260,7 +260,7 @@ def outputs_are_small(nb: NotebookNode) -> Iterator[str]:
 
 
 def widgets_are_saved(nb: NotebookNode) -> Iterator[str]:
-    """The book shows a widget from its saved state, which is small."""
+    """The book shows how a widget starts from its saved state, which is small."""
     saved = nb.metadata.get("widgets", {}).get(WIDGET_STATE, {})
     size = len(json.dumps(saved))
     if size > MAX_WIDGET_BYTES:

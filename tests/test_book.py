@@ -1,10 +1,12 @@
 """The built book: every page is there, complete without a network, and readable by everyone."""
 
+import gzip
 import importlib.metadata
 import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
@@ -27,6 +29,7 @@ def toc_entries(node: dict | list) -> list[str]:
 
 
 PAGES = toc_entries(TOC)
+MAX_SENT = 1_500_000  # bytes of a page and of all that it loads, compressed as a server sends them
 
 
 def read(path: Path) -> BeautifulSoup:
@@ -60,6 +63,14 @@ def outside_in_css(text: str) -> list[str]:
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
     found = re.findall(r"url\(\s*['\"]?([^'\")\s]+)", text) + re.findall(r"@import\s+['\"]([^'\"]+)", text)
     return [address for address in found if is_outside(address)]
+
+
+def sent(addresses: list[str]) -> int:
+    """Return how many bytes a server would send for the files of these addresses, text compressed by gzip."""
+    files = {Path(unquote(urlsplit(address).path)) for address in addresses if address.startswith("file:")}
+    packed = {".html", ".js", ".css", ".svg", ".json"}
+    contents = [(file.suffix in packed, file.read_bytes()) for file in files]
+    return sum(len(gzip.compress(content, 6, mtime=0)) if text else len(content) for text, content in contents)
 
 
 def nameless_images(soup: BeautifulSoup) -> list[str]:
@@ -122,7 +133,7 @@ def test_start_page_leads_into_the_book(built_book: Path) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("page", PAGES)
 def test_page_opens_without_network(page: str, scheme: str, built_book: Path, browser: Browser) -> None:
-    """Opened as a file, in light and dark: no outside request, no console error, mathematics and widgets drawn."""
+    """Opened as a file, in light and dark: no outside request, no console error, mathematics drawn, 1.5 MB."""
     html = built_book / f"{page}.html"
     seen = browser.open(html, scheme=scheme)
     assert seen.requests, "nothing was loaded at all"
@@ -135,13 +146,25 @@ def test_page_opens_without_network(page: str, scheme: str, built_book: Path, br
     assert browser.evaluate("document.querySelectorAll('mjx-container').length") >= formulas
     assert browser.evaluate("document.querySelectorAll('mjx-merror').length") == 0
 
-    widgets = len(soup.select('script[type="application/vnd.jupyter.widget-view+json"]'))
-    drawn = "document.querySelectorAll('.widget-subarea > *').length"
-    assert browser.wait_until(f"{drawn} >= {widgets}"), f"{widgets} widgets saved, {browser.evaluate(drawn)} drawn"
+    assert page == "book/live" or sent(seen.requests) < MAX_SENT
 
     broken = "[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
     assert browser.evaluate(broken) == []
     assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page is wider than the window"
+
+
+@pytest.mark.browser
+def test_icons_are_drawn_by_the_font(built_book: Path, browser: Browser) -> None:
+    """Without the theme's script for them: each one that is seen is a letter of the font, and has a width."""
+    browser.open(built_book / "notebooks" / "04_ssm_against_lstm.html")
+    icons = "[...document.querySelectorAll('i[class*=fa-], span.fa-solid')].filter((e) => e.offsetParent)"
+    seen = browser.evaluate(
+        f"{icons}.map((e) => [getComputedStyle(e).fontFamily, getComputedStyle(e, '::before').content, e.offsetWidth])"
+    )
+    assert len(seen) >= 5
+    assert all("Font Awesome" in family and content != "none" and width > 5 for family, content, width in seen), seen
+    loaded = "[...document.fonts].filter((f) => f.family.includes('Awesome') && f.status === 'loaded').length"
+    assert browser.evaluate(loaded) >= 1
 
 
 @pytest.mark.browser
@@ -180,6 +203,47 @@ def test_tree_of_beginnings_unfolds(scheme: str, built_book: Path, browser: Brow
     colours = browser.evaluate(f"[...new Set({words}.map(e => getComputedStyle(e).color))]")
     assert len(colours) == 2
     assert all(contrast(colour, page) >= 4.5 for colour in colours), (colours, page)
+
+
+CHOICES = """(() => {
+  const style = (part, name, pseudo) => getComputedStyle(part, pseudo)[name];
+  const [first] = document.querySelectorAll('.admonition.choice');
+  const ring = () => ['Style', 'Width', 'Color'].map(name => style(title, 'outline' + name, '::before'));
+  const open = () => !first.classList.contains('toggle-hidden');
+  const button = first.querySelector('button'), title = first.querySelector('.admonition-title');
+  const text = first.querySelector('.admonition-title ~ p');
+  const seen = {page: style(document.body, 'backgroundColor'), title: style(title, 'color'),
+    arrow: style(button, 'color'), ground: style(title, 'backgroundColor') + style(first, 'backgroundColor'),
+    closed: [open(), style(first, 'borderLeftColor'), style(text, 'visibility')], before: ring()};
+  button.focus();
+  seen.after = ring();
+  for (const choice of document.querySelectorAll('.admonition.choice')) choice.querySelector('button').click();
+  seen.open = [...document.querySelectorAll('.admonition.choice')].map(choice =>
+    [choice.querySelector('.admonition-title ~ p').innerText, style(choice, 'borderLeftColor')]);
+  seen.text = style(text, 'color');
+  return seen;
+})()"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_choices_of_a_quiz_are_lines_that_unfold(scheme: str, built_book: Path, browser: Browser) -> None:
+    """No boxes; a ring around the focus; what is right is said in words, and shown by colour only when it is open."""
+    browser.open(built_book / "notebooks" / "00_a_caption_in_five_minutes.html", scheme=scheme)
+    browser.call("Emulation.setFocusEmulationEnabled", enabled=True)
+    seen = browser.evaluate(CHOICES)
+    browser.call("Emulation.setFocusEmulationEnabled", enabled=False)
+    assert seen["ground"] == "rgba(0, 0, 0, 0)" * 2
+    assert seen["closed"] == [False, "rgba(0, 0, 0, 0)", "hidden"]
+    assert seen["before"][0] == "none" and seen["after"][:2] == ["solid", "3px"]
+    assert min(contrast(seen[part], seen["page"]) for part in ("title", "text", "arrow")) >= 4.5
+    colours = {
+        start: {colour for text, colour in seen["open"] if text.startswith(start)} for start in ("Right:", "Not")
+    }
+    assert all(len(same) == 1 for same in colours.values()) and colours["Right:"] != colours["Not"], colours
+    assert contrast(seen["after"][2], seen["page"]) >= 3
+    assert all(contrast(*same, seen["page"]) >= 3 for same in colours.values())
+    assert len([text for text, _ in seen["open"] if text.startswith("Right:")]) >= 4
 
 
 def contrast(one: str, other: str) -> float:

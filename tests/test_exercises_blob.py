@@ -5,6 +5,7 @@ import zlib
 import numpy as np
 import pytest
 
+from tests.answers import withstands
 from uvlm_mini.deploy.blob import MAGIC, VERSION
 from uvlm_mini.exercises.blob_reader import check, damaged, whole
 
@@ -51,3 +52,8 @@ def test_sound_and_damaged_blobs_are_what_c_takes_and_refuses() -> None:
 def test_notices_what_is_wrong(answer, says) -> None:
     verdict = check(answer)
     assert not verdict and says in verdict.says and str(verdict).startswith("Not yet: "), verdict
+
+
+def test_withstands_everything() -> None:
+    """No answer, other types, mistakes and loops."""
+    withstands(check, sound, [lambda data: data[:4] == b"UVLM", lambda data: True, lambda: True])

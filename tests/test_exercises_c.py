@@ -1,7 +1,10 @@
 """The checker of C exercises, chapters 9 and 10, takes what is right, and says of all else what is wrong with it."""
 
+from functools import partial
+
 import pytest
 
+from tests.answers import withstands
 from uvlm_mini.exercises.c_kernels import CHECKSUM, CURVE, PRODUCT, SIGMOID, Exercise, check
 from uvlm_mini.kernels.compilers import find
 
@@ -161,3 +164,10 @@ def test_without_a_compiler_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CC", "no-such-compiler")
     with pytest.raises(RuntimeError, match="CC is 'no-such-compiler'"):
         check(CURVE, CURVE.plain)
+
+
+@ALL
+def test_withstands_everything(exercise: Exercise) -> None:
+    """No answer, other types, the plain function, and another function's text."""
+    other = PRODUCT if exercise is not PRODUCT else CURVE
+    withstands(partial(check, exercise), text(exercise, RIGHT[exercise.name]), [exercise.plain, other.plain, " "])

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from tests.answers import withstands
 from uvlm_mini.config import OverModConfig
 from uvlm_mini.exercises.munpus import check_encoder, check_unpack
 from uvlm_mini.quantize.int4 import unpack
@@ -63,3 +64,18 @@ def test_encoders_for_the_max78000() -> None:
     assert "the chip has 32" in check_encoder(replace(SMALL, depths=(0, 1, 1, 1))).says
     assert "no ED block" in check_encoder(replace(SMALL, mod_depths=(0, 0))).says
     assert "keep 64" in check_encoder(replace(SMALL, image=96)).says
+
+
+def test_unpack_withstands_everything() -> None:
+    """No answer, other types, mistakes and loops."""
+    half = lambda p, k: np.repeat(p & 15, 2, 1)[:, :k]  # noqa: E731
+    withstands(check_unpack, unpack, [half, lambda p, k: by_table(p, k) + 8, lambda p: p])
+
+
+@pytest.mark.slow
+def test_encoder_withstands_everything() -> None:
+    """No answer, other types, and two encoders that do not fit."""
+    pytest.importorskip("onnxscript")
+    from dataclasses import replace
+
+    withstands(check_encoder, SMALL, [replace(SMALL, depths=(0, 1, 1, 1)), replace(SMALL, image=96)])

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..paths import data_path
 from . import Verdict
+from .attempt import expect_function, judged
 
 SEALED = 16  # bytes of magic number, version, length and checksum, which the checksum leaves out
 
@@ -62,6 +63,7 @@ def _flipped(data: bytes, at: int, bit: int) -> bytes:
     return bytes(changed)
 
 
+@judged()
 def check(sound: Callable[[bytes], object]) -> Verdict:
     """Judge a function that says whether a blob is sound.
 
@@ -73,6 +75,7 @@ def check(sound: Callable[[bytes], object]) -> Verdict:
     -----
     Source: chapter 10, exercises.
     """
+    expect_function(sound, "data")
     asked = [(name, data, True) for name, data in whole().items()]
     for name, data, wanted in [*asked, *((name, data, False) for name, data in damaged())]:
         try:

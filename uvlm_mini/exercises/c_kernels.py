@@ -18,12 +18,14 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..kernels.compilers import find
 from ..kernels.source import shared
 from . import Verdict
+from .attempt import NO_ANSWER, with_article
 
 SECONDS = 20.0  # that an answer may take, compiling apart; the plain functions take a tenth
 Arguments = dict[str, "np.ndarray | float"]
@@ -184,13 +186,13 @@ void checksum(int32_t count, const uint8_t *x, uint32_t *sum) {
 )
 
 
-def check(exercise: Exercise, text: str, seconds: float = SECONDS) -> Verdict:
+def check(exercise: Exercise, text: Any, seconds: float = SECONDS) -> Verdict:
     """Judge an answer.
 
     Parameters
     ----------
     exercise : CURVE, PRODUCT, SIGMOID or CHECKSUM.
-    text : C99 with the exercise's function; it may include the headers of csrc/.
+    text : C99 with the exercise's function; it may include the headers of csrc/. None and `...` are no answer.
     seconds : that trying it out may take.
 
     Returns
@@ -207,6 +209,10 @@ def check(exercise: Exercise, text: str, seconds: float = SECONDS) -> Verdict:
     Source: chapters 9 and 10, exercises.
     """
     find()
+    if text is None or text is Ellipsis:
+        return NO_ANSWER
+    if not isinstance(text, str):
+        return Verdict(False, f"the text of a C function is wanted, and not {with_article(text)}.")
     if not text.strip():
         return Verdict(False, f"the text is empty; write `{exercise.declaration[:-1]}`.")
     with tempfile.TemporaryDirectory(prefix="uvlm_") as name:

@@ -13,8 +13,10 @@ import numpy as np
 from ..config import AttSSMConfig, OverModConfig, UVLMConfig
 from ..quantize.int4 import pack
 from . import Verdict
+from .attempt import Hint, expect_function, judged, with_article
 
 
+@judged()
 def check_unpack(unpack: Callable[[np.ndarray, int], np.ndarray]) -> Verdict:
     """Judge a function that gives back what two weights a byte hold.
 
@@ -26,6 +28,7 @@ def check_unpack(unpack: Callable[[np.ndarray, int], np.ndarray]) -> Verdict:
     -----
     Source: chapter 12, exercise 1.
     """
+    expect_function(unpack, "packed, columns")
     every = np.array([[low, high] for low in range(-8, 8) for high in range(-8, 8)], np.int8)
     by_lot = [np.random.default_rng(12).integers(-8, 8, (5, k), dtype=np.int8) for k in (1, 2, 7, 32, 33)]
     for q in (every, *by_lot):
@@ -47,6 +50,7 @@ def check_unpack(unpack: Callable[[np.ndarray, int], np.ndarray]) -> Verdict:
     return Verdict(True, "all 256 bytes and every width give back what was packed.")
 
 
+@judged(seconds=120)
 def check_encoder(config: OverModConfig) -> Verdict:
     """Judge an encoder for the MAX78000: exported, changed by every change of `rewrite`, and checked.
 
@@ -70,6 +74,8 @@ def check_encoder(config: OverModConfig) -> Verdict:
     from ..npu.rewrite import CHANGES, changed
     from ..quantize.export import encoder_graph
 
+    if not isinstance(config, OverModConfig):
+        raise Hint(f"an OverModConfig is wanted, and this is {with_article(config)}.")
     if config.image != 64:
         return Verdict(False, f"it takes pictures of {config.image} pixels; keep 64.")
     if config.mod_depths[0] < 1 or not config.dynamic:
