@@ -10,7 +10,7 @@ PYTHON  = $(shell sh scripts/find_python.sh)
 NBVAL  := --nbval --nbval-current-env --nbval-cell-timeout=60 --nbval-sanitize-with=tests/nbval_sanitize.cfg
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test lab notebooks train tables mutants fuzz firmware firmware-check clean distclean
+.PHONY: help install book pdf test lab notebooks train tables mutants fuzz firmware firmware-check clean distclean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ $(VENV)/installed: $(VENV)/system pyproject.toml constraints.txt
 book: $(VENV)/installed  ## build the book from the committed notebooks
 	@$(BIN)/python scripts/build_book.py
 	@echo "Open it with: xdg-open book/_build/html/index.html"
+
+pdf: $(VENV)/installed  ## one PDF of the whole book (wants Chromium): book/_build/uvlm-mini.pdf
+	@$(BIN)/python scripts/build_pdf.py
 
 # A book that does not build stops nothing here (the leading -): the tests build it again and count that as failures,
 # so that the last line tells the whole result. ruff and mypy are among the tests, too (tests/test_style.py).

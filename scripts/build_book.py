@@ -10,7 +10,9 @@ import sys
 import time
 from pathlib import Path
 
-import build_live  # beside this file
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # scripts is not installed
+
+from scripts import build_live
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "book" / "_build"
