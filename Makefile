@@ -56,7 +56,7 @@ train: $(VENV)/installed  ## train the shipped weights again, and remake all tha
 # benchmarks.vela is not among them: its extra, npu, wants an environment of its own (README.md).
 tables: $(VENV)/installed  ## make every result file again (a night on two cores); finished runs are kept in runs/
 	for name in cfq core_cost dataset decoder_cost decoders decoder_ablation encoder_ablation encoder_peers encoder_speed \
-	    gcdm_readings int4 kernels latency long_run m55_kernels m55_exp m55 memory modulation_cost paper_cost quarter \
+	    gcdm_readings int4 kernels latency long_run m55_kernels m55_exp m55 memory modulation_cost notebooks paper_cost quarter \
 	    scst_step shipped sizes; do \
 	  $(BIN)/python -m benchmarks.$$name || exit 1; done
 
