@@ -25,6 +25,7 @@ LIVE = ROOT / "book" / "_static" / "live"  # made by build_live.py
 def sources() -> list[Path]:
     """Return every file that the built book depends on."""
     found = [Path(__file__).resolve(), Path(build_live.__file__).resolve(), ROOT / "constraints.txt"]
+    found += [ROOT / "pyproject.toml", ROOT / "scripts" / "colab.py"]  # whether pages link to Colab, and how
     found.append(ROOT / "data" / "uvlm_mini.bin")
     found += (ROOT / "benchmarks").glob("**/notebooks.*")  # of the page of times: what measures, and what it wrote
     for name in SOURCE_DIRS:
