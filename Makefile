@@ -10,7 +10,7 @@ PYTHON  = $(shell sh scripts/find_python.sh)
 NBVAL  := --nbval --nbval-current-env --nbval-cell-timeout=60 --nbval-sanitize-with=tests/nbval_sanitize.cfg
 
 .DEFAULT_GOAL := help
-.PHONY: help install book pdf test lab notebooks train tables mutants fuzz firmware firmware-check clean distclean
+.PHONY: help install book pdf test lab notebooks train tables mutants fuzz firmware firmware-check release clean distclean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ firmware: $(VENV)/installed  ## build the captioner for a Cortex-M55 with the sh
 
 firmware-check: $(VENV)/installed  ## run it in QEMU on 20 test pictures: its bits are those of NumPy (some minutes)
 	$(BIN)/python scripts/firmware_check.py
+
+release: $(VENV)/installed  ## the release checklist, step by step (hours; goes on where it stopped)
+	$(BIN)/python scripts/release.py
 
 clean:  ## remove what was built; the virtual environment stays
 	rm -rf book/_build build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
