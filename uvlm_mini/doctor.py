@@ -113,7 +113,7 @@ CHECKS: tuple[Check, ...] = (
             ("jupyterlab", "book"),
             ("jupyter-book", "book"),
             ("pycocoevalcap", "train"),
-            ("tqdm", "train"),
+            ("tqdm", "run"),
             ("nbval", "test"),
             ("onnx", "quantize"),
             ("onnxruntime", "quantize"),
