@@ -27,6 +27,8 @@ PINNED = {
     "tests/test_style.py": "other versions of ruff and mypy find other things",
     "tests/test_packaging.py": "it compares what is installed with constraints.txt",
     "tests/test_results.py": "result files are compared to the digit, and were made with the pinned versions",
+    "tests/test_affine.py::test_scale_and_zero_point_are_onnxruntimes": "an older onnxruntime rounds the last "
+    "bit of a scale otherwise, since it takes the difference of the ends in float32",
 }
 RUN_NOTEBOOK = """
 import sys, nbformat
@@ -123,6 +125,8 @@ def on_colab() -> None:
     source = clone(folder / "clone")
     python = environment(folder / "venv")
     there = ("ipykernel", "ipywidgets", "matplotlib", "nbclient", "torch")
+    # an old pip takes no clone on the disk for the address of a repository
+    call(python, "-m", "pip", "install", "--quiet", "--upgrade", "pip")
     call(python, "-m", "pip", "install", "--quiet", *there, "-c", ROOT / "constraints.txt")
     path = source / "notebooks" / "00_a_caption_in_five_minutes.ipynb"
     copy = folder / path.name
@@ -167,7 +171,7 @@ def dependencies(which: str) -> None:
     call(python, "-m", "pip", "list")
     for test, why in PINNED.items():
         print(f"left out: {test}: {why}", flush=True)
-    call(python, "-m", "pytest", "-q", "tests", *(f"--ignore={test}" for test in PINNED), cwd=source)
+    call(python, "-m", "pytest", "-q", "tests", *(f"--deselect={test}" for test in PINNED), cwd=source)
 
 
 STEPS: dict[str, Callable[[], str | None]] = {

@@ -111,6 +111,16 @@ def test_the_command_ends_with_1_and_one_line(shadow: Path) -> None:
     assert len(done.stdout.splitlines()) == len(doctor.CHECKS)
 
 
+def test_a_command_that_meets_a_broken_package_sends_to_the_doctor(shadow: Path, tmp_path: Path) -> None:
+    """In one sentence, and not in a traceback."""
+    (shadow / f"{VICTIM}.py").write_text("raise ImportError('half a package')")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(shadow), str(ROOT)])}
+    command = [sys.executable, "-m", "uvlm_mini.cli", "scenes", str(tmp_path / "out")]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    sentence = "uvlm: A package is installed, and broken: half a package. `uvlm doctor` says which, and what to do.\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", sentence)
+
+
 @pytest.mark.linux
 @pytest.mark.parametrize("what", ["Java, for METEOR", "Chromium", "Node"])
 def test_a_program_that_does_not_run_fails(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

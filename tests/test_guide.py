@@ -1,7 +1,11 @@
 """The instructor's guide says of the chapters what the chapters say of themselves."""
 
+import importlib.metadata
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +14,7 @@ from bs4 import BeautifulSoup
 
 from book._ext import minutes
 from tests.conftest import ROOT
+from uvlm_mini import doctor
 from uvlm_mini.exercises.munpus import check_unpack
 from uvlm_mini.quantize.int4 import pack
 
@@ -142,3 +147,32 @@ def test_commands_exist(words: str) -> None:
     with pytest.raises(SystemExit) as end:
         main([words, "--help"])
     assert end.value.code == 0
+
+
+def quoted(text: str) -> bool:
+    """Whether the guide says this, however its lines are broken."""
+    plain = re.sub(r"\s*\n>?\s*", " ", GUIDE).replace("\\", "")
+    return " ".join(text.split()) in re.sub(r" +", " ", plain)
+
+
+def test_the_students_road_says_what_the_checker_says() -> None:
+    """Before there is an answer, and for the one that the guide gives."""
+    from uvlm_mini.exercises.captions import check_score
+
+    assert quoted(str(check_score(lambda chances: None)))
+    assert "`return sum(np.log(p) for p in chances)`" in GUIDE
+    assert quoted(str(check_score(lambda chances: sum(np.log(p) for p in chances))))
+
+
+def test_the_maintainers_road_says_what_the_programs_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the module that the guide puts before onnxruntime; the version alone may be another."""
+    (code,) = re.findall(r"^echo '(.+)' > shadow/onnxruntime\.py$", GUIDE, re.M)
+    (tmp_path / "onnxruntime.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(ROOT)]))
+    (check,) = (check for check in doctor.CHECKS if check[0] == "onnxruntime")
+    line = doctor._line(check)
+    line = line.replace(importlib.metadata.version("onnxruntime"), "1.32.0")
+    assert line.startswith("FAIL") and quoted(line)
+    start = [sys.executable, "-m", "uvlm_mini.cli", "quantize", "--out", str(tmp_path / "int8")]
+    done = subprocess.run(start, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stdout == "" and quoted(done.stderr.splitlines()[-1])

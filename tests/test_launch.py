@@ -1,7 +1,6 @@
 """The line that opens a notebook on Colab or Binder: there where the repository has an address, and nothing else is."""
 
 import ast
-import importlib.util
 import json
 import re
 import subprocess
@@ -14,14 +13,10 @@ from bs4 import BeautifulSoup
 from docutils import nodes
 from docutils.utils import new_document
 
+from book._ext import launch
 from scripts import colab
 from tests.conftest import ROOT
 from tests.test_packaging import EXTRAS
-
-_spec = importlib.util.spec_from_file_location("launch", ROOT / "book" / "_ext" / "launch.py")
-assert _spec and _spec.loader
-launch = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(launch)
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SOURCE = "git+https://github.com/someone/book@main"

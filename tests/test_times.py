@@ -1,6 +1,5 @@
 """The page of times shows what was measured, and says where nothing was."""
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -9,12 +8,8 @@ import pytest
 from bs4 import BeautifulSoup
 
 from benchmarks import notebooks, record
+from book._ext import times
 from tests.conftest import ROOT
-
-_spec = importlib.util.spec_from_file_location("times", ROOT / "book" / "_ext" / "times.py")
-assert _spec and _spec.loader
-times = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(times)
 
 
 @pytest.fixture

@@ -78,6 +78,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         print(f"uvlm: {error.name} is not installed; install uvlm_mini[{arguments.extra}].", file=sys.stderr)
         return 1
+    except ImportError as error:
+        broken = f"A package is installed, and broken: {str(error).rstrip('.')}."
+        print(f"uvlm: {broken} `uvlm doctor` says which, and what to do.", file=sys.stderr)
+        return 1
     except (ValueError, FileNotFoundError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # the system's, not ours: the work failed
             return _failed(error)
