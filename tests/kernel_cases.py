@@ -265,7 +265,7 @@ def scan(dice: Dice, wild: bool) -> Case:
             found = dice.multiplier(True, (channels,), None, 0)
             parts |= {f"{name}_m": found["m"], f"{name}_s": found["s"]}
         parts |= {
-            "A": dice.one((1, 32767)) + 0 * parts["A"],
+            "A": dice.one((-32768, -1, 32767)) + 0 * parts["A"],
             "D": np.full(channels, dice.one((-32767, 32767)), np.int16),
         }
         parts |= {"direct_m": dice.one(M), "direct_s": dice.whole(-31, 32), "places": dice.whole(0, 8)}

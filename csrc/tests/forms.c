@@ -171,7 +171,7 @@ static int layer_norm(int form, int wild) {
 }
 
 static int scan(int form, int wild) {
-    uvlm_scan r = {.mantissa = mantissa, .shift = table8, .A = a16, .A_shift = shifts, .powers = powers};
+    uvlm_scan r = {.mantissa = mantissa, .shift = table8, .A = a16, .A_shift = shifts};
     r.write_m = m, r.write_s = more_shifts, r.read_m = more_m, r.read_s = d8, r.D = b16;
     r.channels = from_to(1, 24), r.states = any() % 2 ? 16 : from_to(1, 40);
     r.zero_u = from_to(-128, 127), r.zero_b = from_to(-128, 127), r.zero_c = from_to(-128, 127);
@@ -179,13 +179,13 @@ static int scan(int form, int wild) {
     r.direct_m = multiplier(wild), r.direct_s = from_to(wild ? -40 : 2, wild ? 40 : 12);
     int32_t all = r.channels * r.states;
     halves(a16, all);
-    for (int32_t i = 0; i < all; i++) a16[i] = (int16_t)(a16[i] & 0x7FFF); /* |A| and softplus are not negative */
-    for (int32_t i = 0; i < 256; i++) mantissa[i] = (int16_t)from_to(wild ? 0 : 1 << 14, 32767);
+    for (int32_t i = 0; i < all && !wild; i++) a16[i] = (int16_t)(a16[i] | -32768); /* A is negative */
+    for (int32_t i = 0; i < 256; i++) mantissa[i] = (int16_t)from_to(wild ? -32768 : 1 << 14, 32767);
     for (int32_t i = 0; i < 256; i++) table8[i] = (int8_t)(wild ? (int32_t)any() : from_to(10, 18));
     scales(m, more_shifts, r.channels, wild);
     scales(more_m, d8, r.channels, wild);
     for (int32_t i = 0; i < r.channels; i++) shifts[i] = (int8_t)(wild ? (int32_t)any() : from_to(-6, 4));
-    for (int32_t i = 0; i < r.channels && !wild; i++) more_shifts[i] = (int8_t)from_to(-16, 2);
+    for (int32_t i = 0; i < r.channels && !wild; i++) more_shifts[i] = (int8_t)from_to(-8, 4);
     halves(b16, r.channels);
     bytes(b8, 2 * r.channels + 2 * r.states);
     halves(made16[0], all);

@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import numpy as np
 
+EXP2 = (22706, 7918, 1701, 442)  # in Q15: 2^f - 1 as f (c1 + f (c2 + f (c3 + f c4))); no partial sum leaves int16
 INT8, INT16, INT32 = (-128, 127), (-(2**15), 2**15 - 1), (-(2**31), 2**31 - 1)
 PLACES = 16  # binary places of a logarithm to base 2: an argument of `power` and a result of `logarithm`
 
@@ -113,6 +114,28 @@ def power(t: np.ndarray, powers: np.ndarray) -> np.ndarray:
     low, high = wide(powers)[i], wide(powers)[i + 1]
     y = low - (((low - high) * rest + 128) >> 8)
     return np.where(whole > 30, 0, shift_half_up(y, np.minimum(whole, 30)))
+
+
+def rounded(a: np.ndarray, b: np.ndarray | int) -> np.ndarray:
+    """a * b * 2^-15, halves up: VQRDMULH of int16, VPMULHRSW of x86. Not both of them -32,768."""
+    return (wide(a) * wide(b) + 2**14) >> 15
+
+
+def power_q15(t: np.ndarray, places: np.ndarray | int) -> np.ndarray:
+    """2^(t * 2^-places) in Q15 in 16 bits throughout, for t from -32,768 to -1 and places from 0 to 30; 0 to 32,767.
+
+    t is whole + f with f in [0, 1), of which 15 places are kept: 2^f - 1 is a polynomial of degree 4 without a
+    constant, Horner's way, and 1 + that is shifted right by -whole. The polynomial is off by 2.5 * 2^-15 at most, so
+    the result by half of that, plus half a unit of its own rounding, plus what the places lost of f make. A t of 0 and
+    more counts as one in [-1, 0) with the same f, so that every int16 has a defined result.
+    """
+    t, places = wide(t), wide(places)
+    f = np.where(places <= 15, t << np.maximum(15 - places, 0), t >> np.maximum(places - 15, 0)) & 32767
+    grown = EXP2[3]
+    for term in EXP2[2::-1]:
+        grown = rounded(grown, f) + term
+    whole = np.clip(t >> places, -32, -1)
+    return shift_half_up(32768 + rounded(grown, f), -whole)
 
 
 def logarithm(x: np.ndarray, logs: np.ndarray) -> np.ndarray:
