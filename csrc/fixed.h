@@ -78,10 +78,10 @@ static inline int32_t uvlm_rounded(int32_t a, int32_t b) { return (a * b + (1 <<
 /* 2^f - 1 in Q15 is f (C1 + f (C2 + f (C3 + f C4))); every partial sum is an int16. */
 enum { UVLM_EXP2_1 = 22706, UVLM_EXP2_2 = 7918, UVLM_EXP2_3 = 1701, UVLM_EXP2_4 = 442 };
 
-/* 2^(t * 2^-places) in Q15, 0 to 32,767, for t from -32,768 to -1 and places from 0 to 30. A t of 0 and more, which no
+/* 2^(t * 2^-places) in Q15, 0 to 32,767, for t from -32,768 to -1 and places from 0 to 15. A t of 0 and more, which no
  * table makes, counts as one from -1 on with the same fraction. */
 static inline int32_t uvlm_power_q15(int32_t t, int32_t places) {
-    int32_t f = (places <= 15 ? (int32_t)((uint32_t)t << (15 - places)) : t >> (places - 15)) & 0x7FFF, whole = t >> places;
+    int32_t f = (int32_t)((uint32_t)t << (15 - places)) & 0x7FFF, whole = t >> places;
     int32_t grown = uvlm_rounded(UVLM_EXP2_4, f) + UVLM_EXP2_3;
     grown = uvlm_rounded(grown, f) + UVLM_EXP2_2;
     grown = uvlm_rounded(grown, f) + UVLM_EXP2_1;

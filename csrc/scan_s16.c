@@ -36,9 +36,14 @@ typedef struct {
 } channel;
 
 static channel channel_of(const uvlm_scan *r, int32_t i, int8_t dt, int8_t u) {
-    int32_t mantissa = r->mantissa[dt + 128], k = r->shift[dt + 128], places = k + r->A_shift[i];
+    int32_t mantissa = r->mantissa[dt + 128], k = r->shift[dt + 128], places = k + r->A_shift[i], less = 0;
     int32_t g = uvlm_requantise(mantissa * (u - r->zero_u), r->write_m[i], r->write_s[i] + k);
-    channel made = {mantissa, places < 0 ? 0 : places > 30 ? 30 : places, uvlm_to_s16(g), r->zero_b, r->zero_c};
+    if (places < 0) places = 0;
+    if (places > 15) { /* more would be lost in Q15 */
+        less = places > 30 ? 15 : places - 15;
+        places = 15;
+    }
+    channel made = {mantissa >> less, places, uvlm_to_s16(g), r->zero_b, r->zero_c};
     return made;
 }
 
@@ -96,13 +101,12 @@ UVLM_FOR_AVX2 static int32_t states_avx2(const channel *r, int32_t count, const 
     const __m256i none = _mm256_setzero_si256(), m = _mm256_set1_epi16((int16_t)r->mantissa);
     const __m256i g = _mm256_set1_epi16((int16_t)r->g), zero_c = _mm256_set1_epi16((int16_t)r->zero_c);
     const __m256i zero_b = _mm256_set1_epi16((int16_t)r->zero_b), fraction = _mm256_set1_epi16(INT16_MAX);
-    const __m128i left = _mm_cvtsi32_si128(r->places < 15 ? 15 - r->places : 0);
-    const __m128i right = _mm_cvtsi32_si128(r->places > 15 ? r->places - 15 : 0), places = _mm_cvtsi32_si128(r->places);
+    const __m128i left = _mm_cvtsi32_si128(15 - r->places), places = _mm_cvtsi32_si128(r->places);
     __m256i read = none;
     int32_t n = 0;
     for (; n + 16 <= count; n += 16) {
         __m256i t = _mm256_mulhi_epi16(_mm256_loadu_si256((const __m256i *)(const void *)(A + n)), m);
-        __m256i f = _mm256_and_si256(_mm256_sra_epi16(_mm256_sll_epi16(t, left), right), fraction);
+        __m256i f = _mm256_and_si256(_mm256_sll_epi16(t, left), fraction);
         __m256i power = grown_avx2(f), less = _mm256_xor_si256(whole_avx2(_mm256_sra_epi16(t, places)), _mm256_set1_epi16(-1));
         __m256i low = _mm256_srlv_epi32(_mm256_unpacklo_epi16(power, none), _mm256_unpacklo_epi16(less, none));
         __m256i high = _mm256_srlv_epi32(_mm256_unpackhi_epi16(power, none), _mm256_unpackhi_epi16(less, none));
@@ -126,7 +130,7 @@ typedef struct { /* less their zero points, b lifted by 7; 0 behind the last sta
 
 /* What is the same for all states of a channel, for 16 channels: from here it is read into all lanes at once. */
 typedef struct {
-    int16_t mantissa[16], left[16], right[16], places[16], g[16];
+    int16_t mantissa[16], left[16], places[16], g[16];
     int32_t in[16]; /* u less its zero point */
 } sixteen;
 
@@ -147,11 +151,10 @@ UVLM_FOR_AVX512 static int sixteen_of(const uvlm_scan *r, int32_t i, const int8_
     __m512i places = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(r->A_shift + i)));
     places = _mm512_min_epi32(_mm512_max_epi32(_mm512_add_epi32(k, places), none), most);
     __m512i g = uvlm_requantise_each_avx512(_mm512_mullo_epi32(m, in), _mm512_loadu_si512(r->write_m + i), s);
-    __m512i left = _mm512_max_epi32(_mm512_sub_epi32(middle, places), none);
-    __m512i right = _mm512_max_epi32(_mm512_sub_epi32(places, middle), none);
+    m = _mm512_srav_epi32(m, _mm512_max_epi32(_mm512_sub_epi32(places, middle), none));
+    places = _mm512_min_epi32(places, middle);
     _mm256_storeu_si256((__m256i *)(void *)made->mantissa, _mm512_cvtepi32_epi16(m));
-    _mm256_storeu_si256((__m256i *)(void *)made->left, _mm512_cvtepi32_epi16(left));
-    _mm256_storeu_si256((__m256i *)(void *)made->right, _mm512_cvtepi32_epi16(right));
+    _mm256_storeu_si256((__m256i *)(void *)made->left, _mm512_cvtepi32_epi16(_mm512_sub_epi32(middle, places)));
     _mm256_storeu_si256((__m256i *)(void *)made->places, _mm512_cvtepi32_epi16(places));
     _mm256_storeu_si256((__m256i *)(void *)made->g, _mm512_cvtsepi32_epi16(g)); /* saturates */
     _mm512_storeu_si512(made->in, in);
@@ -163,7 +166,7 @@ UVLM_IN_AVX512 __m256i states_avx512(const sixteen *of, int32_t k, __mmask16 som
                                      const int16_t *c, int16_t *h) {
     __m256i t = _mm256_mulhi_epi16(_mm256_maskz_loadu_epi16(some, A), _mm256_set1_epi16(of->mantissa[k]));
     __m256i f = _mm256_sllv_epi16(t, _mm256_set1_epi16(of->left[k]));
-    f = _mm256_and_si256(_mm256_srav_epi16(f, _mm256_set1_epi16(of->right[k])), _mm256_set1_epi16(INT16_MAX));
+    f = _mm256_and_si256(f, _mm256_set1_epi16(INT16_MAX));
     __m256i less = whole_avx2(_mm256_srav_epi16(t, _mm256_set1_epi16(of->places[k])));
     less = _mm256_xor_si256(less, _mm256_set1_epi16(-1));
     __m256i decay = _mm256_avg_epu16(_mm256_srlv_epi16(grown_avx2(f), less), _mm256_setzero_si256());
@@ -241,90 +244,126 @@ UVLM_FOR_AVX512 static void channels_avx512(const uvlm_scan *r, const int8_t *dt
 #ifdef UVLM_HELIUM
 /* Eight states at a time, and what is a channel's own for four channels at a time. VQRDMULH of 16 bits is uvlm_rounded;
  * VQRDMLAH adds it to a vector, with one factor for all lanes, and saturates the sum alone; VQRDMLASH adds a number to
- * it, a step of the polynomial in one instruction. VRSHL with a negative count shifts right, half up. */
-typedef struct { /* of eight states, less their zero points; b lifted by 7 */
-    int16_t b[8], c[8];
-} eight;
+ * it, a step of the polynomial in one instruction. VRSHL with a negative count shifts right, half up; of the count it
+ * reads the lowest byte, which holds it from 8 places on. */
+enum { TOGETHER = 64 }; /* channels, in fours, that each of the three loops below does before the next */
 
 typedef struct {
-    int32_t mantissa[4], left[4], minus[4], g[4]; /* minus: the places */
-    int32_t in[4], read[4];
-} four;
+    int32_t mantissa[TOGETHER], g[TOGETHER], up[TOGETHER], minus[TOGETHER]; /* up: 2^(15 - places); minus: the places */
+    int32_t in[TOGETHER], read[TOGETHER];
+} some;
 
-/* `eights` times eight states of channel k: changes h, gives the sum of h c. */
-static inline int32_t states_mve(const four *of, int32_t k, int32_t eights, const int16_t *A, const eight *all,
-                                 int16_t *h) {
-    const int16x8_t m = vdupq_n_s16((int16_t)of->mantissa[k]), most = vdupq_n_s16(-1), least = vdupq_n_s16(-32);
-    const int32_t left = of->left[k], minus = of->minus[k];
-    const int16_t g = (int16_t)of->g[k];
-    int32_t read = 0;
-    for (int32_t n = eights; n > 0; n--, A += 8, all++, h += 8) {
-        int16x8_t t = vmulhq_s16(vldrhq_s16(A), m);
-        int16x8_t f = vbicq_n_s16(vshlq_r_s16(t, left), INT16_MIN);
-        int16x8_t whole = vmaxq_s16(vminq_s16(vshlq_r_s16(t, minus), most), least);
-        int16x8_t grown = vqrdmlashq_n_s16(vdupq_n_s16(UVLM_EXP2_4), f, UVLM_EXP2_3);
-        grown = vqrdmlashq_n_s16(grown, f, UVLM_EXP2_2);
-        grown = vqrdmulhq_s16(vqrdmlashq_n_s16(grown, f, UVLM_EXP2_1), f);
-        uint16x8_t decay = vrshlq_u16(vreinterpretq_u16_s16(vorrq_n_s16(grown, INT16_MIN)), whole);
-        int16x8_t old = vqrdmulhq_s16(vreinterpretq_s16_u16(decay), vldrhq_s16(h));
-        int16x8_t next = vqrdmlahq_n_s16(old, vldrhq_s16(all->b), g);
-        vstrhq_s16(h, next);
-        read = vmladavaq_s16(read, next, vldrhq_s16(all->c));
+/* First loop: `channel_of` for channels i to i + count; u less its zero point, too. False if a shift is out of what the
+ * vectors do: to the left, or by few places, where exponents are large. */
+static int some_of(const uvlm_scan *r, int32_t i, int32_t count, const int8_t *dt, const int8_t *u, some *made) {
+    const int16_t *mantissas = r->mantissa;
+    const int8_t *shifts = r->shift, *A_shift = r->A_shift + i, *write_s = r->write_s + i, *read_s = r->read_s + i;
+    const int32_t *write_m = r->write_m + i, zero_u = r->zero_u;
+    const int32x4_t middle = vdupq_n_s32(15), none = vdupq_n_s32(0);
+    int32x4_t least = none;
+    dt += i, u += i;
+    for (int32_t k = 0; k < count; k += 4) {
+        uint32x4_t at = vreinterpretq_u32_s32(vaddq_n_s32(vldrbq_s32(dt + k), 128));
+        int32x4_t mantissa = vldrhq_gather_shifted_offset_s32(mantissas, at), shift = vldrbq_gather_offset_s32(shifts, at);
+        int32x4_t places = vaddq_s32(shift, vldrbq_s32(A_shift + k)), s = vaddq_s32(shift, vldrbq_s32(write_s + k));
+        least = vminq_s32(vminq_s32(least, vldrbq_s32(read_s + k)), vminq_s32(s, vsubq_n_s32(places, 8)));
+        int32x4_t in = vsubq_n_s32(vldrbq_s32(u + k), zero_u), up = vsubq_s32(middle, places);
+        int32x4_t g = vqrdmulhq_s32(vmulq_s32(mantissa, in), vldrwq_s32(write_m + k));
+        vstrwq_s32(made->in + k, in);
+        vstrwq_s32(made->g + k, uvlm_to_s16_mve(vrshlq_s32(g, vnegq_s32(vminq_s32(s, vdupq_n_s32(32))))));
+        vstrwq_s32(made->minus + k, vnegq_s32(vminq_s32(places, middle)));
+        /* up below 0: the mantissa goes without as many places */
+        vstrwq_s32(made->mantissa + k, vshlq_s32(mantissa, vmaxq_s32(vminq_s32(up, none), vnegq_s32(middle))));
+        vstrwq_s32(made->up + k, vshlq_s32(vdupq_n_s32(1), vmaxq_s32(up, none)));
     }
-    return read;
+    return vminvq_s32(0, least) >= 0;
 }
 
-/* `channel_of` for four channels from i on; u less its zero point, too. */
-static void four_of(const uvlm_scan *r, int32_t i, const int8_t *dt, const int8_t *u, four *made) {
-    uint32x4_t at = vreinterpretq_u32_s32(vaddq_n_s32(vldrbq_s32(dt + i), 128));
-    int32x4_t mantissa = vldrhq_gather_shifted_offset_s32(r->mantissa, at), k = vldrbq_gather_offset_s32(r->shift, at);
-    int32x4_t in = vsubq_n_s32(vldrbq_s32(u + i), r->zero_u);
-    int32x4_t places = vaddq_s32(k, vldrbq_s32(r->A_shift + i)), s = vaddq_s32(k, vldrbq_s32(r->write_s + i));
-    places = vmaxq_s32(vminq_s32(places, vdupq_n_s32(30)), vdupq_n_s32(0));
-    s = vmaxq_s32(vminq_s32(s, vdupq_n_s32(32)), vdupq_n_s32(-31));
-    vstrwq_s32(made->mantissa, mantissa);
-    vstrwq_s32(made->left, vsubq_s32(vdupq_n_s32(15), places));
-    vstrwq_s32(made->minus, vnegq_s32(places));
-    int32x4_t g = uvlm_requantise_mve(vmulq_s32(mantissa, in), vldrwq_s32(r->write_m + i), s);
-    vstrwq_s32(made->g, uvlm_to_s16_mve(g));
-    vstrwq_s32(made->in, in);
+/* Second loop: the states. Changes h; `eights` times eight states a channel; b is lifted by 7. In assembly, for the
+ * compiler puts neither all of the loop's numbers into registers nor its count into LR.
+ *
+ *   q0  t, then whole           q4  2^(15 - places)
+ *   q1  f, then h, then b       q5  the last coefficient
+ *   q2  the power, then h       q6  the mantissa
+ *   q3  c
+ */
+static void states_mve(some *of, int32_t count, int32_t eights, const int16_t *A, const int16_t *b, const int16_t *c,
+                       int16_t *h) {
+    const int16x8_t last = vdupq_n_s16(UVLM_EXP2_4);
+    for (int32_t k = 0; k < count; k++) {
+        int16x8_t m = vdupq_n_s16((int16_t)of->mantissa[k]), up = vdupq_n_s16((int16_t)of->up[k]);
+        const int16_t *at_b = b, *at_c = c;
+        int32_t read = 0;
+        __asm volatile(
+            "dls lr, %[n]\n"
+            "1:\n"
+            "vldrh.u16 q0, [%[A]], #16\n"
+            "vmulh.s16 q0, q0, %q[m]\n"
+            "vmul.i16 q1, q0, %q[up]\n"
+            "vmov q2, %q[last]\n"
+            "vbic.i16 q1, #0x8000\n"
+            "vqrdmlash.s16 q2, q1, %[c3]\n"
+            "vqrdmlash.s16 q2, q1, %[c2]\n"
+            "vqrdmlash.s16 q2, q1, %[c1]\n"
+            "vshl.s16 q0, %[minus]\n"
+            "vqrdmulh.s16 q2, q2, q1\n"
+            "vldrh.u16 q1, [%[h]]\n"
+            "vorr.i16 q2, #0x8000\n"
+            "vrshl.u16 q2, q2, q0\n"
+            "vldrh.u16 q3, [%[c]], #16\n"
+            "vqrdmulh.s16 q2, q2, q1\n"
+            "vldrh.u16 q1, [%[b]], #16\n"
+            "vqrdmlah.s16 q2, q1, %[g]\n"
+            "vstrh.16 q2, [%[h]], #16\n"
+            "vmladava.s16 %[read], q2, q3\n"
+            "le lr, 1b\n"
+            : [read] "+Te"(read), [A] "+r"(A), [b] "+r"(at_b), [c] "+r"(at_c), [h] "+r"(h)
+            : [n] "r"(eights), [m] "t"(m), [up] "t"(up), [last] "t"(last), [minus] "r"(of->minus[k]), [g] "r"(of->g[k]),
+              [c1] "r"(UVLM_EXP2_1), [c2] "r"(UVLM_EXP2_2), [c3] "r"(UVLM_EXP2_3)
+            : "lr", "q0", "q1", "q2", "q3", "memory");
+        of->read[k] = read;
+    }
 }
 
-/* `output` of four channels. The sum has 33 bits: VHADD halves it on the way, which changes no rounding at 2^2 and above
+/* Third loop: `output`. The sum has 33 bits: VHADD halves it on the way, which changes no rounding at 2^2 and above
  * (there is a half less to be added), and VRHADD rounds it at 2. */
-static void outputs_mve(const uvlm_scan *r, int32_t i, const four *of, int8_t *y) {
+static void outputs_mve(const uvlm_scan *r, int32_t i, int32_t count, const some *of, int8_t *y) {
     const uvlm_scale_mve by = uvlm_scale_of(r->direct_m, r->direct_s);
-    int32x4_t a = uvlm_requantise_mve(vldrwq_s32(of->read), vldrwq_s32(r->read_m + i), vldrbq_s32(r->read_s + i));
-    int32x4_t b = uvlm_rescale_mve(vmulq_s32(vldrhq_s32(r->D + i), vldrwq_s32(of->in)), by);
-    int32x4_t sum;
-    if (r->places > 1) sum = vrshlq_n_s32(vhaddq_s32(a, b), 1 - r->places);
-    else sum = r->places ? vrhaddq_s32(a, b) : vqaddq_s32(a, b);
-    vstrbq_s32(y + i, uvlm_narrow_mve(sum, r->zero_y));
+    const int32_t *read_m = r->read_m + i, places = r->places, right = 1 - places, zero_y = r->zero_y;
+    const int16_t *D = r->D + i;
+    const int8_t *read_s = r->read_s + i;
+    y += i;
+    for (int32_t k = 0; k < count; k += 4) {
+        int32x4_t a = vqrdmulhq_s32(vldrwq_s32(of->read + k), vldrwq_s32(read_m + k));
+        a = vrshlq_s32(a, vnegq_s32(vldrbq_s32(read_s + k)));
+        int32x4_t b = uvlm_rescale_mve(vmulq_s32(vldrhq_s32(D + k), vldrwq_s32(of->in + k)), by), sum;
+        if (places > 1) sum = vrshlq_n_s32(vhaddq_s32(a, b), right);
+        else sum = places ? vrhaddq_s32(a, b) : vqaddq_s32(a, b);
+        vstrbq_s32(y + k, uvlm_narrow_mve(sum, zero_y));
+    }
 }
 
-/* All channels; the last ones, and the last states of each, that are not fours and eights go the plain way. */
+/* All channels; the last ones that are not fours go the plain way, and so do all where the states are not eights. */
 static void channels_mve(const uvlm_scan *r, const int8_t *dt, const int8_t *u, const int8_t *b, const int8_t *c,
                          int16_t *h, int8_t *y) {
-    eight all[32];
-    four of;
-    int32_t states = r->states, eights = states & ~7, i = 0;
-    for (int32_t n = 0; n < eights; n += 8) {
-        vstrhq_s16(all[n >> 3].b, vshlq_n_s16(vsubq_n_s16(vldrbq_s16(b + n), (int16_t)r->zero_b), 7));
-        vstrhq_s16(all[n >> 3].c, vsubq_n_s16(vldrbq_s16(c + n), (int16_t)r->zero_c));
+    int16_t of_all_b[256], of_all_c[256]; /* less their zero points, b lifted by 7 */
+    some of;
+    int32_t eights = r->states >> 3, whole = r->states & 7 ? 0 : r->channels & ~3;
+    for (int32_t n = 0; n < 8 * eights; n += 8) {
+        vstrhq_s16(of_all_b + n, vshlq_n_s16(vsubq_n_s16(vldrbq_s16(b + n), (int16_t)r->zero_b), 7));
+        vstrhq_s16(of_all_c + n, vsubq_n_s16(vldrbq_s16(c + n), (int16_t)r->zero_c));
     }
-    const int16_t *A = r->A;
-    int16_t *state = h;
-    for (; i + 4 <= r->channels; i += 4) {
-        four_of(r, i, dt, u, &of);
-        for (int32_t k = 0; k < 4; k++, A += states, state += states) {
-            of.read[k] = states_mve(&of, k, eights >> 3, A, all, state);
-            if (eights == states) continue;
-            channel one = channel_of(r, i + k, dt[i + k], u[i + k]);
-            of.read[k] += states_plain(&one, states - eights, A + eights, b + eights, c + eights, state + eights);
+    for (int32_t i = 0; i < whole; i += TOGETHER) {
+        int32_t count = whole - i < TOGETHER ? whole - i : TOGETHER;
+        size_t at = (size_t)i * (size_t)r->states;
+        if (!some_of(r, i, count, dt, u, &of)) {
+            channels_of(states_plain, r, i, i + count, dt, u, b, c, h, y);
+            continue;
         }
-        outputs_mve(r, i, &of, y);
+        states_mve(&of, count, eights, r->A + at, of_all_b, of_all_c, h + at);
+        outputs_mve(r, i, count, &of, y);
     }
-    channels_of(states_plain, r, i, r->channels, dt, u, b, c, h, y);
+    channels_of(states_plain, r, whole, r->channels, dt, u, b, c, h, y);
 }
 #endif
 
@@ -347,15 +386,13 @@ static v128_t shifted_simd128(v128_t power, v128_t less) {
 static int32_t states_simd128(const channel *r, int32_t count, const int16_t *A, const int16_t *b, const int16_t *c,
                               int16_t *h) {
     const v128_t m = wasm_i16x8_splat((int16_t)r->mantissa), g = wasm_i16x8_splat((int16_t)r->g);
-    const uint32_t left = (uint32_t)(r->places < 15 ? 15 - r->places : 0);
-    const uint32_t right = (uint32_t)(r->places > 15 ? r->places - 15 : 0);
-    const uint32_t places = (uint32_t)(r->places > 15 ? 15 : r->places);
+    const uint32_t places = (uint32_t)r->places, left = 15 - places;
     v128_t read = wasm_i32x4_const_splat(0);
     for (int32_t n = 0; n < count; n += 8) {
         v128_t a = wasm_v128_load(A + n);
         v128_t t = wasm_i16x8_shuffle(wasm_i32x4_extmul_low_i16x8(a, m), wasm_i32x4_extmul_high_i16x8(a, m), 1, 3, 5, 7, 9,
                                       11, 13, 15); /* the upper halves */
-        v128_t f = wasm_v128_and(wasm_i16x8_shr(wasm_i16x8_shl(t, left), right), wasm_i16x8_const_splat(32767));
+        v128_t f = wasm_v128_and(wasm_i16x8_shl(t, left), wasm_i16x8_const_splat(32767));
         v128_t whole = wasm_i16x8_min(wasm_i16x8_shr(t, places), wasm_i16x8_const_splat(-1));
         whole = wasm_i16x8_max(whole, wasm_i16x8_const_splat(-32));
         v128_t grown = wasm_i16x8_q15mulr_sat(wasm_i16x8_const_splat(UVLM_EXP2_4), f);

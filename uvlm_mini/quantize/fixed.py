@@ -122,15 +122,14 @@ def rounded(a: np.ndarray, b: np.ndarray | int) -> np.ndarray:
 
 
 def power_q15(t: np.ndarray, places: np.ndarray | int) -> np.ndarray:
-    """2^(t * 2^-places) in Q15 in 16 bits throughout, for t from -32,768 to -1 and places from 0 to 30; 0 to 32,767.
+    """2^(t * 2^-places) in Q15 in 16 bits throughout, for t from -32,768 to -1 and places from 0 to 15; 0 to 32,767.
 
-    t is whole + f with f in [0, 1), of which 15 places are kept: 2^f - 1 is a polynomial of degree 4 without a
-    constant, Horner's way, and 1 + that is shifted right by -whole. The polynomial is off by 2.5 * 2^-15 at most, so
-    the result by half of that, plus half a unit of its own rounding, plus what the places lost of f make. A t of 0 and
-    more counts as one in [-1, 0) with the same f, so that every int16 has a defined result.
+    t is whole + f with f in [0, 1): 2^f - 1 is a polynomial of degree 4 without a constant, Horner's way, and 1 + that is
+    shifted right by -whole, halves up. The polynomial is off by 2.5 * 2^-15 at most, so the result by half of that and
+    half a unit of its own rounding. A t of 0 and more counts as one in [-1, 0) with the same f.
     """
     t, places = wide(t), wide(places)
-    f = np.where(places <= 15, t << np.maximum(15 - places, 0), t >> np.maximum(places - 15, 0)) & 32767
+    f = (t << (15 - places)) & 32767
     grown = EXP2[3]
     for term in EXP2[2::-1]:
         grown = rounded(grown, f) + term
