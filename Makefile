@@ -6,11 +6,8 @@ BIN    := $(VENV)/bin
 EXTRAS := book,deploy,kernels,quantize,run,test,train
 PYTHON  = $(shell sh scripts/find_python.sh)
 
-# One pytest run over unit tests and notebooks, so that one line at the end tells the whole result.
-NBVAL  := --nbval --nbval-current-env --nbval-cell-timeout=60 --nbval-sanitize-with=tests/nbval_sanitize.cfg
-
 .DEFAULT_GOAL := help
-.PHONY: help install book test lab notebooks train tables mutants fuzz firmware firmware-check clean distclean
+.PHONY: help install book test lab notebooks student train tables mutants fuzz firmware firmware-check clean distclean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,13 +35,16 @@ book: $(VENV)/installed  ## build the book from the committed notebooks
 # so that the last line tells the whole result. ruff and mypy are among the tests, too (tests/test_style.py).
 test: $(VENV)/installed  ## run every check and test, and every notebook
 	-@$(BIN)/python scripts/build_book.py
-	$(BIN)/python -m pytest tests notebooks $(NBVAL)
+	$(BIN)/python scripts/run_tests.py
 
 lab: $(VENV)/installed  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
 notebooks: $(VENV)/installed  ## run every notebook again, in place
 	$(BIN)/python scripts/run_notebooks.py
+
+student: $(VENV)/installed  ## make notebooks/student/ again: the chapters without solutions
+	$(BIN)/python scripts/student_notebooks.py
 
 train: $(VENV)/installed  ## train the shipped weights again, and remake all that shows them (about an hour)
 	$(BIN)/uvlm train --recipe mini --keep --out runs/mini
@@ -53,8 +53,8 @@ train: $(VENV)/installed  ## train the shipped weights again, and remake all tha
 # benchmarks.vela is not among them: its extra, npu, wants an environment of its own (README.md).
 tables: $(VENV)/installed  ## make every result file again (a night on two cores); finished runs are kept in runs/
 	for name in cfq core_cost dataset decoder_cost decoders decoder_ablation encoder_ablation encoder_peers encoder_speed \
-	    gcdm_readings int4 kernels latency long_run m55_kernels m55_exp m55 memory modulation_cost paper_cost quarter \
-	    scst_step shipped sizes; do \
+	    familiar gcdm_readings int4 kernels latency live long_run m55_kernels m55_exp m55 memory modulation_cost \
+	    paper_cost quarter scst_step shipped sizes; do \
 	  $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 mutants: $(VENV)/installed  ## break the code in every listed way, and see a test fail each time

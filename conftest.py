@@ -15,6 +15,9 @@ import pytest
 # Tests that may be skipped under CI, by node id, each with its reason in a comment. Keep it short.
 ALLOWED_SKIPS: frozenset[str] = frozenset()
 
+# Copies without outputs and solutions; scripts/student_notebooks.py makes them, and runs them itself.
+collect_ignore = ["notebooks/student"]
+
 UNDER_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 BUDGET_FACTOR = 1.5  # a notebook may take this many times the budget_seconds of its metadata
 

@@ -1,7 +1,7 @@
 """Build the book from the committed notebooks into book/_build/html; any warning is an error.
 
 The old build is removed first. An incremental build would not repeat the warnings of pages that it does not
-read again, so a book that failed once would pass the second time.
+read again, so a book that failed once would pass the second time. Of several processes one builds and the others wait.
 """
 
 import shutil
@@ -11,24 +11,27 @@ import time
 from pathlib import Path
 
 import build_live  # beside this file
+from filelock import FileLock  # torch brings it
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "book" / "_build"
 HTML = BUILD / "html"
 STAMP = BUILD / "built"
 SOURCE_DIRS = ("book", "notebooks", "csrc", "uvlm_mini")  # the reference is made of the last two
+LOCK = ROOT / "build" / "book.lock"
 LIVE = ROOT / "book" / "_static" / "live"  # made by build_live.py
+STUDENT = ROOT / "notebooks" / "student"  # copies, which are no pages
 
 
 def sources() -> list[Path]:
     """Return every file that the built book depends on."""
     found = [Path(__file__).resolve(), Path(build_live.__file__).resolve(), ROOT / "constraints.txt"]
-    found.append(ROOT / "data" / "uvlm_mini.bin")
+    found += [ROOT / "data" / name for name in ("uvlm_mini.bin", "uvlm_mini_familiarity.safetensors")]
     for name in SOURCE_DIRS:
         for path in (ROOT / name).rglob("*"):
-            generated = (
-                {BUILD, LIVE} & {*path.parents} or ".ipynb_checkpoints" in path.parts or "__pycache__" in path.parts
-            )
+            generated = {BUILD, LIVE, STUDENT} & {*path.parents} or {".ipynb_checkpoints", "__pycache__"} & {
+                *path.parts
+            }
             if path.is_file() and not generated:
                 found.append(path)
     return found
@@ -55,7 +58,9 @@ def build() -> None:
 
 
 if __name__ == "__main__":
-    if is_current():
-        print("The book is up to date.")
-    else:
-        build()
+    LOCK.parent.mkdir(exist_ok=True)
+    with FileLock(LOCK):
+        if is_current():
+            print("The book is up to date.")
+        else:
+            build()

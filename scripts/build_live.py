@@ -1,7 +1,8 @@
 """Everything of the live page that is made, not written: book/_static/live/.
 
-The captioner as WebAssembly (plain and with SIMD), the shipped blob and the geometry of the drawings become one classic
-script, data.js, since a page that was opened from a disk may fetch nothing. The scripts beside it are copied.
+The captioner as WebAssembly (plain and with SIMD), the shipped blob, what is familiar to it and the geometry of the
+drawings become one classic script, data.js, since a page that was opened from a disk may fetch nothing. The scripts
+beside it are copied.
 """
 
 from __future__ import annotations
@@ -18,8 +19,12 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "book" / "live"
 TARGET = ROOT / "book" / "_static" / "live"
 PORT = ROOT / "csrc" / "ports" / "wasm"
-PAGE = ("live.js", "live.css", "draw.js", "stage.js")
-WORKER = (PORT / "captioner.js", SOURCE / "worker.js")  # one text, from which the page makes its worker
+PAGE = ("live.js", "live.css", "draw.js", "picture.js", "stage.js")
+WORKER = (  # one text, from which the page makes its worker
+    PORT / "captioner.js",
+    SOURCE / "familiarity.js",
+    SOURCE / "worker.js",
+)
 VARIANTS = 3  # pictures of each background that a reader can choose among
 
 
@@ -61,22 +66,42 @@ def drawing(variants: int = VARIANTS) -> dict[str, Any]:
     }
 
 
+def coded(content: bytes) -> str:
+    """Bytes as base64."""
+    return base64.b64encode(content).decode()
+
+
+def familiar(blob: bytes) -> dict[str, Any]:
+    """What familiarity.js goes by, arrays as base64 of float32; and the sentence of the command line."""
+    from uvlm_mini.cli import UNLIKE
+    from uvlm_mini.deploy import familiar
+    from uvlm_mini.deploy.blob import CCaptioner
+
+    learned = familiar.read(blob)
+    return {
+        **familiar.stage(CCaptioner(blob))._asdict(),
+        "limit": learned.limit.item(),
+        "mean": coded(learned.mean.numpy().astype("<f4").tobytes()),
+        "whiten": coded(learned.whiten.numpy().astype("<f4").tobytes()),
+        "sentence": UNLIKE,
+    }
+
+
 def data() -> dict[str, Any]:
     """What data.js holds."""
     from uvlm_mini.deploy import wasm
     from uvlm_mini.paths import data_path
 
-    def text(content: bytes) -> str:
-        return base64.b64encode(content).decode()
-
+    blob = data_path("uvlm_mini.bin").read_bytes()
     with tempfile.TemporaryDirectory() as folder:
         built = {
-            name: text(wasm.build(simd, Path(folder) / f"{name}.wasm").read_bytes())
+            name: coded(wasm.build(simd, Path(folder) / f"{name}.wasm").read_bytes())
             for name, simd in (("plain", False), ("simd", True))
         }
     return {
         "wasm": built,
-        "blob": text(data_path("uvlm_mini.bin").read_bytes()),
+        "blob": coded(blob),
+        "familiarity": familiar(blob),
         "worker": "\n".join(path.read_text(encoding="utf-8") for path in WORKER),
         "drawing": drawing(),
     }

@@ -5,7 +5,8 @@
 Looks through the whole run first, and changes nothing if something is missing or does not belong together. Then copies
 the weights, those from before stage 4 and the log of their training to data/, notes what the former say of one
 held-out scene (data/golden.txt), draws the picture of README and landing page, writes the int8 captioner for C
-(data/uvlm_mini.bin), scores every stage and every split (data/MODEL_CARD.md), and runs the notebooks.
+(data/uvlm_mini.bin) and what is familiar to it, scores every stage and every split (data/MODEL_CARD.md), and runs the
+notebooks.
 """
 
 from __future__ import annotations
@@ -122,6 +123,7 @@ def main(run: str) -> int:
     for command in (
         ["-m", "uvlm_mini.cli", "quantize", "--out", int8],
         ["-m", "uvlm_mini.cli", "deploy", "blob", int8, "--out", os.path.join("data", "uvlm_mini.bin")],
+        ["-m", "benchmarks.familiar"],
         ["-m", "benchmarks.stages", place],
         ["-m", "benchmarks.shipped"],
         ["scripts/run_notebooks.py"],

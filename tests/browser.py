@@ -133,6 +133,15 @@ class Browser:
             self.evaluate("document.fonts.ready.then(() => true)")
         return self.page
 
+    @contextmanager
+    def running_first(self, script: str) -> Iterator[None]:
+        """Meanwhile every page runs this JavaScript before its own: what a browser lacks can be taken away so."""
+        made = self.call("Page.addScriptToEvaluateOnNewDocument", source=script)
+        try:
+            yield
+        finally:
+            self.call("Page.removeScriptToEvaluateOnNewDocument", identifier=made["identifier"])
+
     def screenshot(self, path: Path, full: bool = False) -> None:
         """Write what is seen (or the full page) as a PNG file."""
         reply = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=full)
@@ -140,13 +149,13 @@ class Browser:
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """Start Chromium and close it at the end; raise FileNotFoundError if there is none."""
+def chromium(*flags: str) -> Iterator[Browser]:
+    """Start Chromium, with further flags, and close it at the end; raise FileNotFoundError if there is none."""
     program = find_chromium()
     if program is None:
         raise FileNotFoundError("No Chromium was found: install the package chromium, or set CHROME to its path.")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        command = [program, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
+        command = [program, *FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             announced = Path(profile) / "DevToolsActivePort"

@@ -1071,6 +1071,48 @@ MUTANTS = (
         "for n in record.inputs), key=lambda letter: -order(letter))",
         "tests/test_deploy.py",
     ),
+    Mutant(
+        "claims: an effect without its interval",
+        "uvlm_mini/claims.py",
+        "if found.low <= 1 <= found.high:",
+        "if found.value == 1:",
+        "tests/test_claims.py",
+    ),
+    Mutant(
+        "claims: near is enough, however small the effect",
+        "uvlm_mini/claims.py",
+        "min(math.log1p(self.share), abs(math.log(paper)) / 4)",
+        "math.log1p(self.share)",
+        "tests/test_claims.py",
+    ),
+    Mutant(
+        "claims: pairs are not paired",
+        "uvlm_mini/claims.py",
+        "variance(differences) / len(a)",
+        "variance(a) / len(a)",
+        "tests/test_claims.py",
+    ),
+    Mutant(
+        "claims: the last step of Table 6 is left out",
+        "uvlm_mini/claims_list.py",
+        "for before, row in pairwise(paper.ABLATION):",
+        "for before, row in pairwise(paper.ABLATION[:-1]):",
+        "tests/test_claims.py",
+    ),
+    Mutant(
+        "errata: the columns are not moved",
+        "uvlm_mini/errata.py",
+        "METEOR of the three, moved by a column: {_listed([row.meteor for row in short])}",
+        "METEOR of the three, moved by a column: {_listed([row.spice for row in short])}",
+        "tests/test_errata.py",
+    ),
+    Mutant(
+        "exercises: one side's error for both",
+        "uvlm_mini/exercises/results.py",
+        "math.ceil(2 * (DOUBT * spread / effect) ** 2)",
+        "math.ceil((DOUBT * spread / effect) ** 2)",
+        "tests/test_exercises_results.py",
+    ),
 )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from bs4 import BeautifulSoup
+from filelock import FileLock
 
 from tests.browser import Browser
 from tests.conftest import ROOT
@@ -74,6 +75,17 @@ def nameless_images(soup: BeautifulSoup) -> list[str]:
 def test_jupyter_book_is_the_first_generation() -> None:
     """Jupyter Book 2 does not read _config.yml: it would build something else, without complaint."""
     assert importlib.metadata.version("jupyter-book").startswith("1.")
+
+
+def test_only_one_process_builds(built_book: Path) -> None:
+    """Whoever comes while another builds waits, and then finds the book up to date."""
+    command = [sys.executable, str(ROOT / "scripts" / "build_book.py")]
+    with FileLock(ROOT / "build" / "book.lock"):
+        waiting = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(5)
+    said, _ = waiting.communicate(timeout=120)
+    assert waiting.returncode == 0 and said == "The book is up to date.\n"
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -168,6 +180,47 @@ def test_tree_of_beginnings_unfolds(scheme: str, built_book: Path, browser: Brow
     colours = browser.evaluate(f"[...new Set({words}.map(e => getComputedStyle(e).color))]")
     assert len(colours) == 2
     assert all(contrast(colour, page) >= 4.5 for colour in colours), (colours, page)
+
+
+CHOICES = """(() => {
+  const style = (part, name, pseudo) => getComputedStyle(part, pseudo)[name];
+  const [first] = document.querySelectorAll('.admonition.choice');
+  const ring = () => ['Style', 'Width', 'Color'].map(name => style(title, 'outline' + name, '::before'));
+  const open = () => !first.classList.contains('toggle-hidden');
+  const button = first.querySelector('button'), title = first.querySelector('.admonition-title');
+  const text = first.querySelector('.admonition-title ~ p');
+  const seen = {page: style(document.body, 'backgroundColor'), title: style(title, 'color'),
+    arrow: style(button, 'color'), ground: style(title, 'backgroundColor') + style(first, 'backgroundColor'),
+    closed: [open(), style(first, 'borderLeftColor'), style(text, 'visibility')], before: ring()};
+  button.focus();
+  seen.after = ring();
+  for (const choice of document.querySelectorAll('.admonition.choice')) choice.querySelector('button').click();
+  seen.open = [...document.querySelectorAll('.admonition.choice')].map(choice =>
+    [choice.querySelector('.admonition-title ~ p').innerText, style(choice, 'borderLeftColor')]);
+  seen.text = style(text, 'color');
+  return seen;
+})()"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_choices_of_a_quiz_are_lines_that_unfold(scheme: str, built_book: Path, browser: Browser) -> None:
+    """No boxes; a ring around the focus; what is right is said in words, and shown by colour only when it is open."""
+    browser.open(built_book / "notebooks" / "00_a_caption_in_five_minutes.html", scheme=scheme)
+    browser.call("Emulation.setFocusEmulationEnabled", enabled=True)
+    seen = browser.evaluate(CHOICES)
+    browser.call("Emulation.setFocusEmulationEnabled", enabled=False)
+    assert seen["ground"] == "rgba(0, 0, 0, 0)" * 2
+    assert seen["closed"] == [False, "rgba(0, 0, 0, 0)", "hidden"]
+    assert seen["before"][0] == "none" and seen["after"][:2] == ["solid", "3px"]
+    assert min(contrast(seen[part], seen["page"]) for part in ("title", "text", "arrow")) >= 4.5
+    colours = {
+        start: {colour for text, colour in seen["open"] if text.startswith(start)} for start in ("Right:", "Not")
+    }
+    assert all(len(same) == 1 for same in colours.values()) and colours["Right:"] != colours["Not"], colours
+    assert contrast(seen["after"][2], seen["page"]) >= 3
+    assert all(contrast(*same, seen["page"]) >= 3 for same in colours.values())
+    assert len([text for text, _ in seen["open"] if text.startswith("Right:")]) >= 4
 
 
 def contrast(one: str, other: str) -> float:

@@ -43,6 +43,7 @@ EXPORTS = [
     "number",
     "picture",
     "encode",
+    "early",
     "start",
     "context",
     "context_bytes",

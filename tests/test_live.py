@@ -1,22 +1,29 @@
 """The live page: the data set's drawings in JavaScript, and the captioner in a browser, to the same bytes as here."""
 
 import base64
+import io
 import json
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from benchmarks import familiar as strange
+from benchmarks import live as bench
 from scripts import build_live
 from tests.browser import Browser
 from tests.conftest import ROOT
+from uvlm_mini import cli
 from uvlm_mini.datasets.drawing import COLORS
-from uvlm_mini.datasets.scenes import Scene, Thing, compose
-from uvlm_mini.deploy import wasm
+from uvlm_mini.datasets.scenes import Scene, Thing, compose, scene
+from uvlm_mini.deploy import familiar, wasm
+from uvlm_mini.deploy.blob import CCaptioner
 from uvlm_mini.paths import data_path
 
 READY = "Number(document.getElementById('live').dataset.captions || 0) > 0"
@@ -59,7 +66,7 @@ def test_drawings_are_the_data_sets(tmp_path: Path) -> None:
 def test_a_page_of_two_megabytes(built_book: Path) -> None:
     """Everything that the page brings beside the theme."""
     made = built_book / "_static" / "live"
-    assert {path.name for path in made.iterdir()} == {"data.js", "draw.js", "live.css", "live.js", "stage.js"}
+    assert {path.name for path in made.iterdir()} == {"data.js", *build_live.PAGE}
     page = built_book / "book" / "live.html"
     assert sum(path.stat().st_size for path in (*made.iterdir(), page)) < 2_000_000
 
@@ -98,18 +105,31 @@ def scene_of(live: Browser) -> Scene:
 
 def test_it_says_what_c_says(live: Browser) -> None:
     """Of the scenes that its button composes."""
-    from uvlm_mini.deploy.blob import CCaptioner
-
     captioner = CCaptioner(data_path("uvlm_mini.bin").read_bytes())
     for _ in range(6):
         said = captioned(live, "document.querySelector('[data-live=another]').click()")
         assert said == captioner.caption(scene_of(live).draw())
 
 
+KEYS = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Delete": 46, " ": 32}
+
+
+def strike(live: Browser, key: str, shift: bool = False) -> None:
+    """A key of the keyboard, wherever the focus is."""
+    about = {"key": key, "windowsVirtualKeyCode": KEYS[key], "modifiers": 8 * shift}
+    for kind in ("keyDown", "keyUp"):
+        live.call("Input.dispatchKeyEvent", type=kind, **about)
+
+
 def press(live: Browser, key: str) -> str:
-    """Press a key on the stage."""
-    event = f"new KeyboardEvent('keydown', {{key: {json.dumps(key)}, bubbles: true, cancelable: true}})"
-    return captioned(live, f"document.querySelector('[data-live=stage]').dispatchEvent({event})")
+    """Press a key on the stage, and wait for what is said then."""
+    live.evaluate("document.querySelector('[data-live=stage]').focus()")
+    idle = "!document.getElementById('live').dataset.busy"
+    assert live.wait_until(idle)
+    before = live.evaluate("Number(document.getElementById('live').dataset.captions)")
+    strike(live, key)
+    assert live.wait_until(f"{idle} && Number(document.getElementById('live').dataset.captions) > {before}")
+    return str(live.evaluate("document.querySelector('[data-live=told]').textContent"))
 
 
 def test_keys_move_choose_and_remove(live: Browser) -> None:
@@ -119,37 +139,70 @@ def test_keys_move_choose_and_remove(live: Browser) -> None:
         captioned(live, f"document.querySelector('[aria-label=\"Add: {kind}\"]').click()")
     press(live, " ")
     cat, star = scene_of(live).things
-    for key in ("ArrowLeft",) * 40:
-        live.evaluate(
-            "document.querySelector('[data-live=stage]').dispatchEvent("
-            f"new KeyboardEvent('keydown', {{key: '{key}', bubbles: true}}))"
-        )
+    for _ in range(40):
+        strike(live, "ArrowLeft")
+    assert live.evaluate("document.activeElement.dataset.live") == "stage"
     press(live, "ArrowDown")
     moved, other = scene_of(live).things
     assert (moved.kind, moved.x, moved.y) == ("cat", 0, min(cat.y + 2, 64 - cat.box)) and other == star
+    strike(live, "ArrowRight", shift=True)
+    assert scene_of(live).things[0].x == 8
+    at = live.evaluate("scrollY")
     press(live, "Delete")
     assert [t.kind for t in scene_of(live).things] == ["star"]
+    assert live.evaluate("scrollY") == at  # the keys moved the thing, not the page
 
 
-def test_the_pointer_drags(live: Browser) -> None:
-    """From the middle of a thing to the middle of the picture."""
+def dragged(live: Browser, events: tuple[str, str, str], send: Callable[[str, float, float], object]) -> None:
+    """A lone apple from where it lies to the middle of the picture, by three events of some kind."""
     captioned(live, "document.querySelector('[data-live=clear]').click()")
     captioned(live, "document.querySelector('[aria-label=\"Add: apple\"]').click()")
     thing = scene_of(live).things[0]
-    frame = live.evaluate(
+    left, top, width = live.evaluate(
         "(() => { const r = document.querySelector('[data-live=stage]').getBoundingClientRect();"
         " return [r.left, r.top, r.width]; })()"
     )
-    left, top, width = frame
+    assert abs(thing.x + thing.box / 2 - 32) > 1 or abs(thing.y + thing.box / 2 - 32) > 1
     start = [left + (thing.x + thing.box / 2) * width / 64, top + (thing.y + thing.box / 2) * width / 64]
     end = [left + width / 2, top + width / 2]
-    for kind, (x, y) in (("mousePressed", start), ("mouseMoved", end), ("mouseReleased", end)):
-        buttons = {"button": "left", "buttons": 1, "clickCount": 1}
-        live.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **buttons)
+    for kind, (x, y) in zip(events, (start, end, end), strict=True):
+        send(kind, x, y)
     assert live.wait_until(
         "(() => { const t = JSON.parse(document.getElementById('live').dataset.scene).things[0];"
         " return Math.abs(t.x + t.box / 2 - 32) <= 1 && Math.abs(t.y + t.box / 2 - 32) <= 1; })()"
     )
+    assert live.wait_until("!document.getElementById('live').dataset.busy")
+    captioner = CCaptioner(data_path("uvlm_mini.bin").read_bytes())
+    said = live.evaluate("document.querySelector('[data-live=told]').textContent")
+    assert said == captioner.caption(scene_of(live).draw())
+
+
+def test_the_pointer_drags(live: Browser) -> None:
+    """A mouse."""
+
+    def send(kind: str, x: float, y: float) -> None:
+        live.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
+
+    dragged(live, ("mousePressed", "mouseMoved", "mouseReleased"), send)
+
+
+def test_a_finger_drags(live: Browser) -> None:
+    """Touch comes as a pointer of that type, and the page under it does not scroll."""
+
+    def send(kind: str, x: float, y: float) -> None:
+        live.call("Input.dispatchTouchEvent", type=kind, touchPoints=[] if kind == "touchEnd" else [{"x": x, "y": y}])
+
+    live.call("Emulation.setTouchEmulationEnabled", enabled=True)
+    try:
+        live.evaluate(
+            "(window.types = [], document.querySelector('[data-live=stage]').addEventListener('pointermove',"
+            " (event) => types.push(event.pointerType)), true)"
+        )
+        dragged(live, ("touchStart", "touchMove", "touchEnd"), send)
+        assert set(live.evaluate("types")) == {"touch"}
+        assert live.evaluate("scrollY") == 0
+    finally:
+        live.call("Emulation.setTouchEmulationEnabled", enabled=False)
 
 
 def test_five_things_are_enough(live: Browser) -> None:
@@ -177,33 +230,59 @@ def drop(name: str, content: bytes) -> str:
 
 def test_a_dropped_picture_is_captioned(live: Browser, tmp_path: Path) -> None:
     """The picture whose caption is known, as a file of its own size: its very pixels are captioned."""
-    from PIL import Image
-
-    from uvlm_mini.datasets.scenes import scene
-
     Image.fromarray(scene("test", 28).draw()).save(tmp_path / "golden.png")
     said = captioned(live, drop("golden.png", (tmp_path / "golden.png").read_bytes()))
     assert said == data_path("golden.txt").read_text(encoding="utf-8").strip()
 
 
-def test_what_is_no_picture_is_told(live: Browser) -> None:
-    """And the stage stays as it is."""
-    before = scene_of(live)
-    live.evaluate(drop("notes.txt", b"not a picture"))
-    told = "document.querySelector('[data-live=status]').textContent"
-    assert live.wait_until(f"{told}.includes('notes.txt is no picture')")
-    assert scene_of(live) == before
+def warning(live: Browser) -> str:
+    """The sentence on a picture that is unlike any scene; "" if none stands there."""
+    return str(live.evaluate("document.querySelector('[data-live=warning][role=status]').textContent"))
 
 
-def test_a_damaged_blob_is_told(live: Browser) -> None:
-    """The worker answers with a sentence."""
-    said = live.evaluate(
-        "new Promise((done) => { const bytes = (t) => Uint8Array.from(atob(t), (c) => c.charCodeAt(0));"
-        " const worker = new Worker(URL.createObjectURL(new Blob([UVLM.worker])));"
-        " worker.onmessage = ({data}) => done(data.error); const blob = bytes(UVLM.blob); blob[5000] ^= 1;"
-        " worker.postMessage({wasm: bytes(UVLM.wasm.plain), blob, beam: 3}); })"
-    )
-    assert "damaged" in said
+def file_of(picture: np.ndarray) -> bytes:
+    """A picture as the bytes of a PNG file."""
+    made = io.BytesIO()
+    Image.fromarray(picture).save(made, "PNG")
+    return made.getvalue()
+
+
+def test_strange_pictures_are_warned_of(live: Browser, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the command line's words and no others; of scenes, from a file or on the stage, nothing is said."""
+    blob = data_path("uvlm_mini.bin").read_bytes()
+    captioner, learned = CCaptioner(blob), familiar.read(blob)
+    pictures = {kind: strange.strange(kind, 1)[0] for kind in ("noise", "one colour", "gradients", "text")}
+    pictures |= {"scene": scene("test", 28).draw(), "inverted": 255 - scene("test", 4).draw()}
+    for name, picture in pictures.items():
+        (tmp_path / f"{name}.png").write_bytes(file_of(picture))
+        captioned(live, drop(f"{name}.png", file_of(picture)))
+        expected = familiar.strangeness(captioner, learned, picture[None])[0]
+        strangeness = live.evaluate("document.getElementById('live').dataset.strange")
+        assert float(strangeness) == pytest.approx(expected, rel=1e-9)
+        assert cli.main(["caption", str(tmp_path / f"{name}.png")]) == 0
+        on_the_command_line = capsys.readouterr().err.removeprefix("uvlm: ").replace(f"{tmp_path}/", "").strip()
+        times = re.compile(r"\d+\.\d times")  # float maps there, int8 maps here: the tenths may differ
+        assert times.sub("", warning(live)) == times.sub("", on_the_command_line), name
+        assert bool(warning(live)) == (name != "scene")
+    assert warning(live).startswith("inverted.png is unlike anything this model was trained on (")
+    captioned(live, "document.querySelector('[data-live=another]').click()")
+    assert warning(live) == ""
+
+
+def test_a_scene_that_no_training_had_is_warned_of(live: Browser) -> None:
+    """The stage is judged like a file: a clock is ordinary, five of one colour are not."""
+    blob = data_path("uvlm_mini.bin").read_bytes()
+    captioner, learned = CCaptioner(blob), familiar.read(blob)
+    captioned(live, "document.querySelector('[data-live=clear]').click()")
+    for choice in ("live-size][value=small", "live-color][value=red"):
+        live.evaluate(f"document.querySelector('[name={choice}]').click()")
+    said = []
+    for _ in range(5):
+        captioned(live, "document.querySelector('[aria-label=\"Add: clock\"]').click()")
+        expected = familiar.strangeness(captioner, learned, scene_of(live).draw()[None])[0]
+        assert bool(warning(live)) == (expected > 1)
+        said.append(warning(live))
+    assert said[0] == "" and said[4].startswith("This scene is unlike anything this model was trained on (")
 
 
 def test_words_show_where_the_decoder_looked(live: Browser) -> None:
@@ -218,6 +297,17 @@ def test_words_show_where_the_decoder_looked(live: Browser) -> None:
     )
     assert len(seen) == live.evaluate(count) and len(set(seen)) > 2
     assert np.sqrt(len(seen[0].split(",")) / 4) == 8  # as many places as the features have
+
+
+def test_its_times_are_measured(built_book: Path, browser: Browser) -> None:
+    """Every change is counted once, and takes longer than encoder and search alone; how long, the benchmark tells."""
+    row = bench.measure(browser, "without SIMD", openings=1, changes=3)
+    assert browser.evaluate("document.getElementById('live').dataset.build") == "plain"
+    assert int(browser.evaluate("document.getElementById('live').dataset.captions")) == 1 + 3 * len(bench.ACTIONS)
+    assert row["first caption after the load event, ms"]["median"] < 60_000
+    for action in bench.ACTIONS:
+        assert row[action]["ms"]["median"] > row[action]["encoder and search, ms"]["median"] - 1 > 0
+    assert bench.spread(np.arange(101.0)) == {"median": 50.0, "95 %": 95.0, "worst": 100.0}
 
 
 def test_geometry_that_changed_is_noticed() -> None:

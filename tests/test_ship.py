@@ -65,6 +65,7 @@ def test_ships_what_the_run_ended_with(run, started, tmp_path):
     assert started == [
         ["-m", "uvlm_mini.cli", "quantize", "--out", "runs/int8"],
         ["-m", "uvlm_mini.cli", "deploy", "blob", "runs/int8", "--out", "data/uvlm_mini.bin"],
+        ["-m", "benchmarks.familiar"],
         ["-m", "benchmarks.stages", "runs/tiny"],
         ["-m", "benchmarks.shipped"],
         ["scripts/run_notebooks.py"],

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from .model import UVLM
 
 WEIGHTS = "uvlm_mini.safetensors"
+UNLIKE = (  # the live page says the same: scripts/build_live.py
+    "{name} is unlike anything this model was trained on ({times:.1f} times the limit); its caption deserves no trust."
+)
 LAUNCH = """first:
   uvlm pretrain FOLDER --check
 
@@ -299,11 +302,7 @@ def _caption(arguments: argparse.Namespace) -> int:
             print(f"{name}{caption}  (log-probability {log_prob:.2f})")
         strange = model.strangeness(picture)
         if strange > 1:
-            print(
-                f"uvlm: {path} is unlike anything this model was trained on ({strange:.1f} times the limit); "
-                "its caption deserves no trust.",
-                file=sys.stderr,
-            )
+            print("uvlm: " + UNLIKE.format(name=path, times=strange), file=sys.stderr)
     return status
 
 

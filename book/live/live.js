@@ -16,35 +16,66 @@
   };
   const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  const MOST_BYTES = 50e6; // of a picture's file
+
+  /* Nothing will be captioned: one sentence why, and no controls that would do nothing. */
+  function fail(text) {
+    say(text);
+    get("time").textContent = "";
+    place.dataset.failed = "yes";
+  }
 
   if (typeof WebAssembly !== "object") {
-    say("This browser runs no WebAssembly, which the captioner is compiled to; open the page in a newer one.");
+    fail("This browser runs no WebAssembly, which the captioner is compiled to; open the page in another one.");
+    return;
+  }
+  if (!window.UVLM) {
+    fail("The captioner's data did not come, or came damaged; load the page again.");
     return;
   }
 
   // ------------------------------------------------------------------------------------------------------------
   // The captioner
 
-  let worker = null, ready = false, busy = false, waiting = false, newest = 0;
+  let worker = null, ready = false, busy = false, waiting = false, newest = 0, asked = "";
+
+  /* The build of the captioner that this browser runs, and what else the worker wants. Damaged base64 throws. */
+  function parts() {
+    const simd = bytes(UVLM.wasm.simd), plain = new URLSearchParams(location.search).has("plain");
+    const fast = !plain && WebAssembly.validate(simd);
+    place.dataset.build = fast ? "simd" : "plain";
+    const about = UVLM.familiarity, numbers = (text) => new Float32Array(bytes(text).buffer);
+    const familiarity = { ...about, mean: numbers(about.mean), whiten: numbers(about.whiten) };
+    return { wasm: fast ? simd : bytes(UVLM.wasm.plain), blob: bytes(UVLM.blob), beam: 3, familiarity };
+  }
 
   function open() {
+    let given;
+    try {
+      given = parts();
+    } catch {
+      fail("The captioner's data came damaged; load the page again.");
+      return;
+    }
     try {
       worker = new Worker(URL.createObjectURL(new Blob([UVLM.worker], { type: "text/javascript" })));
     } catch (error) {
-      say(`This browser starts no worker for a page like this (${error.message}); open it from a server, or in another.`);
+      fail(`This browser starts no worker for a page like this (${error.message}); open it from a server, or in another.`);
       return;
     }
-    const simd = bytes(UVLM.wasm.simd), plain = new URLSearchParams(location.search).has("plain");
-    const wasm = !plain && WebAssembly.validate(simd) ? simd : bytes(UVLM.wasm.plain);
-    worker.onerror = (event) => say(`The captioner stopped: ${event.message || "its worker did not start"}; load the page again.`);
-    worker.onmessage = ({ data }) => (data.opened ? opened(data.opened, wasm === simd) : told(data));
-    worker.postMessage({ wasm, blob: bytes(UVLM.blob), beam: 3 });
+    worker.onerror = (event) => {
+      event.preventDefault(); // it is told here, and need not be in the console
+      fail(`The captioner stopped: ${event.message || "its worker did not start"}; load the page again.`);
+    };
+    worker.onmessage = ({ data }) => {
+      if (data.opened) opened(data.opened);
+      else if (data.refused) fail(`The captioner could not be opened (${data.refused.replace(/\.$/, "")}); load the page again.`);
+      else told(data);
+    };
+    worker.postMessage(given);
   }
 
-  function opened(about, simd) {
+  function opened(about) {
     ready = true;
-    place.dataset.build = simd ? "simd" : "plain";
     place.dataset.side = about.side;
     ask();
   }
@@ -57,6 +88,7 @@
     }
     busy = true;
     place.dataset.busy = "yes"; // for whoever waits for the last word
+    asked = stage.picture ? stage.name : "This scene";
     worker.postMessage({ id: ++newest, pixels: stage.pixels(Number(place.dataset.side)) });
   }
 
@@ -76,8 +108,17 @@
 
   let timer = 0;
 
-  function write({ found, words, maps, ms }) {
+  /* The command line's sentence on a picture that is unlike what the model was trained on. */
+  function warn(strange) {
+    const said = { "{name}": asked, "{times:.1f}": strange.toFixed(1) };
+    const text = strange > 1 ? UVLM.familiarity.sentence.replace(/\{[^}]*\}/g, (gap) => said[gap]) : "";
+    if (get("warning").textContent !== text) get("warning").textContent = text; // else it is read out again
+    place.dataset.strange = strange;
+  }
+
+  function write({ found, words, maps, ms, strange }) {
     clearTimeout(timer);
+    warn(strange);
     const line = get("caption");
     const spans = words.map((word, i) => {
       const button = make("button", { type: "button", textContent: word, className: "live-word" });
@@ -190,17 +231,19 @@
     place.addEventListener("drop", (event) => picture(event.dataTransfer.files[0]));
   }
 
+  let lastGiven = 0;
+
+  /* Shows a file; of several that are being read, the last one given. */
   async function picture(file) {
     if (!file) return;
-    if (file.size > MOST_BYTES) {
-      say(`${file.name} has ${(file.size / 1e6).toFixed(0)} MB; give a picture of at most ${MOST_BYTES / 1e6} MB.`);
-      return;
-    }
+    const number = ++lastGiven;
+    say(`${file.name} is being read.`);
     try {
-      stage.show(await createImageBitmap(file));
-      say("Your picture; the model has only ever seen drawings like ours.");
-    } catch {
-      say(`${file.name} is no picture that this browser reads; give a PNG, JPEG or WebP file.`);
+      const read = await readPicture(file);
+      if (number === lastGiven) stage.show(read, file.name);
+      else read.close();
+    } catch (error) {
+      if (number === lastGiven) say(error.message);
     }
   }
 

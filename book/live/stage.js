@@ -3,7 +3,7 @@
  *     const stage = new Stage(canvas, drawing, () => ...);     the function is called after every change
  *     stage.scene                                              { background, variant, things }
  *     stage.pixels(64)                                         (64, 64, 3) bytes: what the model sees
- *     stage.show(picture)                                      an ImageBitmap in place of the scene; null: the scene */
+ *     stage.show(picture, name)                                an ImageBitmap in place of the scene; null: the scene */
 "use strict";
 
 class Stage {
@@ -13,7 +13,7 @@ class Stage {
   static MOST = 5; // things; the model was trained with one to three
 
   constructor(canvas, drawing, changed) {
-    Object.assign(this, { canvas, drawing, changed, picture: null, chosen: -1, seed: 1 });
+    Object.assign(this, { canvas, drawing, changed, picture: null, name: "", chosen: -1, seed: 1 });
     canvas.width = canvas.height = Stage.SHARP;
     this.context = canvas.getContext("2d", { willReadFrequently: true });
     this.scene = { background: "meadow", variant: 0, things: [] };
@@ -41,7 +41,7 @@ class Stage {
       this.place({ kind, color: pick(Object.keys(colors)), size, flip: sided.includes(kind) && this.draw(2) === 1 });
     }
     this.chosen = 0;
-    this.picture = null;
+    this.hide();
     this.render();
   }
 
@@ -62,7 +62,7 @@ class Stage {
 
   add(kind, color, size) {
     if (this.scene.things.length >= Stage.MOST || !this.place({ kind, color, size, flip: false })) return false;
-    this.picture = null;
+    this.hide();
     this.render();
     return true;
   }
@@ -92,13 +92,20 @@ class Stage {
   clear() {
     this.scene.things = [];
     this.chosen = -1;
-    this.picture = null;
+    this.hide();
     this.render();
   }
 
-  show(picture) {
-    this.picture = picture;
+  show(picture, name = "") {
+    this.hide();
+    Object.assign(this, { picture, name });
     this.render();
+  }
+
+  /* Back to the scene. A large picture holds much memory, which goes at once. */
+  hide() {
+    this.picture?.close();
+    Object.assign(this, { picture: null, name: "" });
   }
 
   /* The picture's bytes without alpha. Of somebody's picture the middle square is taken. */

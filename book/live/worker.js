@@ -1,11 +1,12 @@
-/* In a worker, behind captioner.js in one text: opens the captioner once, then captions what it is sent.
+/* In a worker, behind captioner.js and familiarity.js in one text: opens the captioner once, then captions what it is sent.
  *
- *     { wasm, blob, beam }   -> { opened: { side, words, form } }
- *     { id, pixels }         -> { id, found, words, maps, ms }   found: the beam's captions; words and maps: of the best
- *     whatever goes wrong    -> { id, error }                    one sentence */
+ *     { wasm, blob, beam, familiarity } -> { opened: { side, words, form } }, or { refused }: one sentence
+ *     { id, pixels }                    -> { id, found, words, maps, ms, strange }   found: the beam's captions; words and
+ *                                          maps: of the best; strange: above 1, the picture is unlike any scene
+ *     whatever goes wrong then          -> { id, error }   one sentence */
 "use strict";
 
-let captioner = null;
+let captioner = null, familiarity = null;
 
 /* The words of a caption, and the bias map that was before the decoder's eyes at each. */
 function looks(best) {
@@ -19,17 +20,26 @@ function looks(best) {
   return { words, maps: maps.slice(0, words.length) };
 }
 
-self.onmessage = ({ data }) => {
+function open(given) {
   try {
-    if (data.wasm) {
-      captioner = new Captioner(new WebAssembly.Module(data.wasm), data.blob, data.beam);
-      self.postMessage({ opened: { side: captioner.side, words: captioner.words, form: captioner.form } });
-      return;
-    }
+    captioner = new Captioner(new WebAssembly.Module(given.wasm), given.blob, given.beam);
+    familiarity = new Familiarity(given.familiarity);
+    self.postMessage({ opened: { side: captioner.side, words: captioner.words, form: captioner.form } });
+  } catch (error) {
+    self.postMessage({ refused: error.message });
+  }
+}
+
+self.onmessage = ({ data }) => {
+  if (data.wasm) {
+    open(data);
+    return;
+  }
+  try {
     const start = performance.now();
     captioner.encode(data.pixels);
-    const found = captioner.search();
-    self.postMessage({ id: data.id, found, ...looks(found[0]), ms: performance.now() - start });
+    const found = captioner.search(), said = looks(found[0]), ms = performance.now() - start;
+    self.postMessage({ id: data.id, found, ...said, ms, strange: familiarity.strangeness(captioner) });
   } catch (error) {
     self.postMessage({ id: data.id, error: error.message });
   }

@@ -58,6 +58,17 @@ EXPORT(picture) uint8_t *picture(void) { return pixels; }
 
 EXPORT(encode) int encode(void) { return pixels ? uvlm_encode(&m, pixels) : UVLM_NULL; }
 
+/* The picture through the encoder's first records alone, the last of which adds two values: their sum, by which a page
+ * tells an unusual picture. What `encode` gave to the step stays as it is. NULL: no such record. */
+EXPORT(early) const int8_t *early(int32_t records) {
+    const uvlm_program part = {m.encoder.records, records};
+    if (!pixels || records < 1 || records > m.encoder.count || part.records[records - 1].kind != UVLM_ADD) return NULL;
+    const uvlm_record *last = part.records + records - 1;
+    if (((const uvlm_add *)last->numbers)->constant) return NULL;
+    for (int32_t i = 0; i < 3 * m.side * m.side; i++) m.seeing[m.pixels_at + i] = (int8_t)(pixels[i] - 128);
+    return uvlm_program_run(&part, m.seeing, m.seeing_bytes) ? NULL : m.seeing + last->at[2];
+}
+
 EXPORT(start) int start(void) { return uvlm_start(&m); }
 
 /* What the encoder gave to the step: value i, and its bytes. */

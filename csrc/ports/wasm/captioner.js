@@ -71,6 +71,14 @@
       return new Int8Array(this.exports.memory.buffer, at, this.exports.context_bytes(i));
     }
 
+    /* What the first records of the encoder make of the picture that was encoded, int8, channels last. The last of them
+     * adds two values; uvlm_mini/deploy/familiar.py tells which, and what for. */
+    early(records, bytes) {
+      const at = this.exports.early(records);
+      check(at ? 0 : NULL);
+      return new Int8Array(this.exports.memory.buffer, at, bytes);
+    }
+
     /* Back to before the first word. */
     start() {
       check(this.exports.start());
