@@ -29,21 +29,21 @@ static int wrong(const uvlm_scan *r, const void *dt, const void *u, const void *
 
 /* What is the same for all states of a channel. */
 typedef struct {
-    int32_t mantissa; /* of delta */
-    int32_t places;   /* of delta |A|: see uvlm_power_q15 */
+    int32_t mantissa; /* of delta, 1 to 32,767 */
+    int32_t places;   /* of delta A, 1 to 15: see uvlm_power_q15 */
     int32_t g;        /* what a b of 256 writes, in int16 */
     int32_t zero_b, zero_c;
 } channel;
 
 static channel channel_of(const uvlm_scan *r, int32_t i, int8_t dt, int8_t u) {
-    int32_t mantissa = r->mantissa[dt + 128], k = r->shift[dt + 128], places = k + r->A_shift[i], less = 0;
+    int32_t mantissa = r->mantissa[dt + 128], k = r->shift[dt + 128], places = k + r->A_shift[i];
     int32_t g = uvlm_requantise(mantissa * (u - r->zero_u), r->write_m[i], r->write_s[i] + k);
-    if (places < 0) places = 0;
+    if (places < 1) places = 1;
     if (places > 15) { /* more would be lost in Q15 */
-        less = places > 30 ? 15 : places - 15;
+        mantissa = uvlm_shift_half_up(mantissa, places - 15);
         places = 15;
     }
-    channel made = {mantissa >> less, places, uvlm_to_s16(g), r->zero_b, r->zero_c};
+    channel made = {mantissa < 1 ? 1 : mantissa, places, uvlm_to_s16(g), r->zero_b, r->zero_c};
     return made;
 }
 
@@ -60,7 +60,7 @@ static int32_t states_plain(const channel *r, int32_t count, const int16_t *A, c
                             int16_t *h) {
     int32_t read = 0;
     for (int32_t n = 0; n < count; n++) {
-        int32_t decay = uvlm_power_q15((r->mantissa * A[n]) >> 16, r->places);
+        int32_t decay = uvlm_power_q15(uvlm_rounded(r->mantissa, A[n]), r->places);
         int32_t write = uvlm_rounded(r->g, (b[n] - r->zero_b) * 128);
         h[n] = uvlm_to_s16(uvlm_rounded(decay, h[n]) + write);
         read += h[n] * (c[n] - r->zero_c);
@@ -80,18 +80,21 @@ static void channels_of(states *of, const uvlm_scan *r, int32_t i, int32_t end, 
 }
 
 #ifdef UVLM_X86
-/* The instructions of both forms: VPMULHW is (a b) >> 16, VPMULHRSW is uvlm_rounded, and the mean of x and 0, rounded
- * up, is a shift by 1, half up. */
-UVLM_IN_AVX2 __m256i grown_avx2(__m256i f) {
-    __m256i grown = _mm256_mulhrs_epi16(_mm256_set1_epi16(UVLM_EXP2_4), f);
-    grown = _mm256_mulhrs_epi16(_mm256_add_epi16(grown, _mm256_set1_epi16(UVLM_EXP2_3)), f);
-    grown = _mm256_mulhrs_epi16(_mm256_add_epi16(grown, _mm256_set1_epi16(UVLM_EXP2_2)), f);
-    grown = _mm256_mulhrs_epi16(_mm256_add_epi16(grown, _mm256_set1_epi16(UVLM_EXP2_1)), f);
-    return _mm256_or_si256(grown, _mm256_set1_epi16(INT16_MIN));
+/* The instructions of both forms: VPMULHRSW is uvlm_rounded, and the mean of x and 0, rounded up, is a shift by 1, half
+ * up. So a shift of P by `less` is one of 2 P, which 16 bits hold, and then the mean. */
+UVLM_IN_AVX2 __m256i twice_power_avx2(__m256i g) {
+    __m256i power = _mm256_mulhrs_epi16(_mm256_set1_epi16(UVLM_EXP2_4), g);
+    power = _mm256_mulhrs_epi16(_mm256_add_epi16(power, _mm256_set1_epi16(UVLM_EXP2_3)), g);
+    power = _mm256_mulhrs_epi16(_mm256_add_epi16(power, _mm256_set1_epi16(UVLM_EXP2_2)), g);
+    power = _mm256_mulhrs_epi16(_mm256_add_epi16(power, _mm256_set1_epi16(UVLM_EXP2_1)), g);
+    power = _mm256_adds_epi16(power, _mm256_set1_epi16(UVLM_EXP2_0));
+    return _mm256_add_epi16(power, power);
 }
 
-UVLM_IN_AVX2 __m256i whole_avx2(__m256i t) {
-    return _mm256_min_epi16(_mm256_max_epi16(t, _mm256_set1_epi16(-32)), _mm256_set1_epi16(-1));
+/* Where `less` is below 0, 32,767. */
+UVLM_IN_AVX2 __m256i decay_avx2(__m256i shifted, __m256i less) {
+    __m256i none = _mm256_setzero_si256(), one = _mm256_srli_epi16(_mm256_cmpgt_epi16(none, less), 1);
+    return _mm256_or_si256(_mm256_avg_epu16(shifted, none), one);
 }
 
 /* The same 16 states at a time; what is left over goes the plain way. AVX2 shifts by a number's own count in 32 bits
@@ -100,17 +103,19 @@ UVLM_FOR_AVX2 static int32_t states_avx2(const channel *r, int32_t count, const 
                                          const int8_t *c, int16_t *h) {
     const __m256i none = _mm256_setzero_si256(), m = _mm256_set1_epi16((int16_t)r->mantissa);
     const __m256i g = _mm256_set1_epi16((int16_t)r->g), zero_c = _mm256_set1_epi16((int16_t)r->zero_c);
-    const __m256i zero_b = _mm256_set1_epi16((int16_t)r->zero_b), fraction = _mm256_set1_epi16(INT16_MAX);
-    const __m128i left = _mm_cvtsi32_si128(15 - r->places), places = _mm_cvtsi32_si128(r->places);
+    const __m256i zero_b = _mm256_set1_epi16((int16_t)r->zero_b), half = _mm256_set1_epi16((int16_t)(1 << (r->places - 1)));
+    const __m256i back = _mm256_set1_epi16((int16_t)(1 << (15 - r->places)));
+    const __m128i left = _mm_cvtsi32_si128(16 - r->places);
     __m256i read = none;
     int32_t n = 0;
     for (; n + 16 <= count; n += 16) {
-        __m256i t = _mm256_mulhi_epi16(_mm256_loadu_si256((const __m256i *)(const void *)(A + n)), m);
-        __m256i f = _mm256_and_si256(_mm256_sll_epi16(t, left), fraction);
-        __m256i power = grown_avx2(f), less = _mm256_xor_si256(whole_avx2(_mm256_sra_epi16(t, places)), _mm256_set1_epi16(-1));
+        __m256i t = _mm256_mulhrs_epi16(_mm256_loadu_si256((const __m256i *)(const void *)(A + n)), m);
+        t = _mm256_adds_epi16(t, half);
+        __m256i power = twice_power_avx2(_mm256_sll_epi16(t, left));
+        __m256i less = _mm256_sub_epi16(none, _mm256_mulhrs_epi16(t, back));
         __m256i low = _mm256_srlv_epi32(_mm256_unpacklo_epi16(power, none), _mm256_unpacklo_epi16(less, none));
         __m256i high = _mm256_srlv_epi32(_mm256_unpackhi_epi16(power, none), _mm256_unpackhi_epi16(less, none));
-        __m256i decay = _mm256_avg_epu16(_mm256_packus_epi32(low, high), none);
+        __m256i decay = decay_avx2(_mm256_packus_epi32(low, high), less);
         __m256i old = _mm256_mulhrs_epi16(decay, _mm256_loadu_si256((const __m256i *)(const void *)(h + n)));
         __m256i at = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(b + n)));
         at = _mm256_slli_epi16(_mm256_sub_epi16(at, zero_b), 7);
@@ -130,7 +135,7 @@ typedef struct { /* less their zero points, b lifted by 7; 0 behind the last sta
 
 /* What is the same for all states of a channel, for 16 channels: from here it is read into all lanes at once. */
 typedef struct {
-    int16_t mantissa[16], left[16], places[16], g[16];
+    int16_t mantissa[16], left[16], back[16], half[16], g[16]; /* of the places: 16 less them, 2^(15 - p), 2^(p - 1) */
     int32_t in[16]; /* u less its zero point */
 } sixteen;
 
@@ -141,7 +146,8 @@ UVLM_FOR_AVX512 static int sixteen_of(const uvlm_scan *r, int32_t i, const int8_
         mantissas[k] = r->mantissa[dt[i + k] + 128];
         shifts[k] = r->shift[dt[i + k] + 128];
     }
-    const __m512i none = _mm512_setzero_si512(), most = _mm512_set1_epi32(30), middle = _mm512_set1_epi32(15);
+    const __m512i none = _mm512_setzero_si512(), one = _mm512_set1_epi32(1);
+    __m512i most = _mm512_set1_epi32(15);
     __m512i m = _mm512_loadu_si512(mantissas), k = _mm512_loadu_si512(shifts);
     __m512i in = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(u + i)));
     in = _mm512_sub_epi32(in, _mm512_set1_epi32(r->zero_u));
@@ -149,13 +155,17 @@ UVLM_FOR_AVX512 static int sixteen_of(const uvlm_scan *r, int32_t i, const int8_
     __m512i last = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(r->read_s + i)));
     if (_mm512_cmplt_epi32_mask(_mm512_min_epi32(s, last), none)) return 0; /* a shift to the left */
     __m512i places = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(r->A_shift + i)));
-    places = _mm512_min_epi32(_mm512_max_epi32(_mm512_add_epi32(k, places), none), most);
+    places = _mm512_max_epi32(_mm512_add_epi32(k, places), one);
     __m512i g = uvlm_requantise_each_avx512(_mm512_mullo_epi32(m, in), _mm512_loadu_si512(r->write_m + i), s);
-    m = _mm512_srav_epi32(m, _mm512_max_epi32(_mm512_sub_epi32(places, middle), none));
-    places = _mm512_min_epi32(places, middle);
+    __m512i spare = _mm512_max_epi32(_mm512_sub_epi32(places, most), none), half = _mm512_srli_epi32(_mm512_sllv_epi32(one, spare), 1);
+    m = _mm512_max_epi32(_mm512_srav_epi32(_mm512_add_epi32(m, half), spare), one);
+    places = _mm512_min_epi32(places, most);
+    half = _mm512_sllv_epi32(one, _mm512_sub_epi32(places, one));
+    most = _mm512_sub_epi32(most, places);
     _mm256_storeu_si256((__m256i *)(void *)made->mantissa, _mm512_cvtepi32_epi16(m));
-    _mm256_storeu_si256((__m256i *)(void *)made->left, _mm512_cvtepi32_epi16(_mm512_sub_epi32(middle, places)));
-    _mm256_storeu_si256((__m256i *)(void *)made->places, _mm512_cvtepi32_epi16(places));
+    _mm256_storeu_si256((__m256i *)(void *)made->left, _mm512_cvtepi32_epi16(_mm512_add_epi32(most, one)));
+    _mm256_storeu_si256((__m256i *)(void *)made->back, _mm512_cvtepi32_epi16(_mm512_sllv_epi32(one, most)));
+    _mm256_storeu_si256((__m256i *)(void *)made->half, _mm512_cvtepi32_epi16(half));
     _mm256_storeu_si256((__m256i *)(void *)made->g, _mm512_cvtsepi32_epi16(g)); /* saturates */
     _mm512_storeu_si512(made->in, in);
     return 1;
@@ -164,12 +174,11 @@ UVLM_FOR_AVX512 static int sixteen_of(const uvlm_scan *r, int32_t i, const int8_
 /* Some states of channel k of them: changes h, gives h c in eight parts. */
 UVLM_IN_AVX512 __m256i states_avx512(const sixteen *of, int32_t k, __mmask16 some, const int16_t *A, const int16_t *b,
                                      const int16_t *c, int16_t *h) {
-    __m256i t = _mm256_mulhi_epi16(_mm256_maskz_loadu_epi16(some, A), _mm256_set1_epi16(of->mantissa[k]));
-    __m256i f = _mm256_sllv_epi16(t, _mm256_set1_epi16(of->left[k]));
-    f = _mm256_and_si256(f, _mm256_set1_epi16(INT16_MAX));
-    __m256i less = whole_avx2(_mm256_srav_epi16(t, _mm256_set1_epi16(of->places[k])));
-    less = _mm256_xor_si256(less, _mm256_set1_epi16(-1));
-    __m256i decay = _mm256_avg_epu16(_mm256_srlv_epi16(grown_avx2(f), less), _mm256_setzero_si256());
+    __m256i t = _mm256_mulhrs_epi16(_mm256_maskz_loadu_epi16(some, A), _mm256_set1_epi16(of->mantissa[k]));
+    t = _mm256_adds_epi16(t, _mm256_set1_epi16(of->half[k]));
+    __m256i power = twice_power_avx2(_mm256_sllv_epi16(t, _mm256_set1_epi16(of->left[k])));
+    __m256i less = _mm256_sub_epi16(_mm256_setzero_si256(), _mm256_mulhrs_epi16(t, _mm256_set1_epi16(of->back[k])));
+    __m256i decay = decay_avx2(_mm256_srlv_epi16(power, less), less);
     __m256i old = _mm256_mulhrs_epi16(decay, _mm256_maskz_loadu_epi16(some, h));
     __m256i write = _mm256_mulhrs_epi16(_mm256_loadu_si256((const __m256i *)(const void *)b), _mm256_set1_epi16(of->g[k]));
     __m256i next = _mm256_adds_epi16(old, write);
@@ -242,135 +251,171 @@ UVLM_FOR_AVX512 static void channels_avx512(const uvlm_scan *r, const int8_t *dt
 #endif
 
 #ifdef UVLM_HELIUM
-/* Eight states at a time, and what is a channel's own for four channels at a time. VQRDMULH of 16 bits is uvlm_rounded;
- * VQRDMLAH adds it to a vector, with one factor for all lanes, and saturates the sum alone; VQRDMLASH adds a number to
- * it, a step of the polynomial in one instruction. VRSHL with a negative count shifts right, half up; of the count it
- * reads the lowest byte, which holds it from 8 places on. */
-enum { TOGETHER = 64 }; /* channels, in fours, that each of the three loops below does before the next */
+/* Channels of 16 states, eight states at a time, and what is a channel's own for eight channels at a time.
+ *
+ * VQRDMULH of 16 bits is uvlm_rounded; VQRDMLAH adds it to a vector, with one factor for all lanes, and saturates the
+ * sum alone; VQRDMLASH adds a number to it, a step of the polynomial in one instruction. VRSHL and VQRSHL with a negative
+ * count shift right, half up, and VQRSHL with a positive one to the left, and saturates. Of a count they read the lowest
+ * byte, which holds it from 9 places on. */
+enum { TOGETHER = 64 }; /* channels, in eights, that each of the three loops below does before the next */
 
+/* What the states' loop needs of a channel, and what it makes: as VST4 writes it for eight channels. `left` is
+ * 2^(16 - places), `half` 2^(places - 1), `minus` the places below 0; two of the numbers lie there for nothing. */
 typedef struct {
-    int32_t mantissa[TOGETHER], g[TOGETHER], up[TOGETHER], minus[TOGETHER]; /* up: 2^(15 - places); minus: the places */
-    int32_t in[TOGETHER], read[TOGETHER];
+    union {
+        struct {
+            int16_t mantissa, g, half, none;
+        } in;
+        int32_t read; /* the sum of h c, where mantissa and g were */
+    } first[TOGETHER];
+    struct {
+        int16_t left, none, minus, none_either;
+    } second[TOGETHER];
 } some;
 
-/* First loop: `channel_of` for channels i to i + count; u less its zero point, too. False if a shift is out of what the
- * vectors do: to the left, or by few places, where exponents are large. */
+/* First loop: `channel_of` for channels i to i + count. False if a shift is out of what the vectors do: to the left, or
+ * by few places, where exponents are large. */
 static int some_of(const uvlm_scan *r, int32_t i, int32_t count, const int8_t *dt, const int8_t *u, some *made) {
     const int16_t *mantissas = r->mantissa;
     const int8_t *shifts = r->shift, *A_shift = r->A_shift + i, *write_s = r->write_s + i, *read_s = r->read_s + i;
-    const int32_t *write_m = r->write_m + i, zero_u = r->zero_u;
-    const int32x4_t middle = vdupq_n_s32(15), none = vdupq_n_s32(0);
-    int32x4_t least = none;
+    const int32_t *write_m = r->write_m + i;
+    const int16_t zero_u = (int16_t)r->zero_u;
+    const int16x8_t one = vdupq_n_s16(1), most = vdupq_n_s16(15);
+    uint16_t far = 0, large = 0; /* the largest, as unsigned: what is below 0 is large */
     dt += i, u += i;
-    for (int32_t k = 0; k < count; k += 4) {
-        uint32x4_t at = vreinterpretq_u32_s32(vaddq_n_s32(vldrbq_s32(dt + k), 128));
-        int32x4_t mantissa = vldrhq_gather_shifted_offset_s32(mantissas, at), shift = vldrbq_gather_offset_s32(shifts, at);
-        int32x4_t places = vaddq_s32(shift, vldrbq_s32(A_shift + k)), s = vaddq_s32(shift, vldrbq_s32(write_s + k));
-        least = vminq_s32(vminq_s32(least, vldrbq_s32(read_s + k)), vminq_s32(s, vsubq_n_s32(places, 8)));
-        int32x4_t in = vsubq_n_s32(vldrbq_s32(u + k), zero_u), up = vsubq_s32(middle, places);
-        int32x4_t g = vqrdmulhq_s32(vmulq_s32(mantissa, in), vldrwq_s32(write_m + k));
-        vstrwq_s32(made->in + k, in);
-        vstrwq_s32(made->g + k, uvlm_to_s16_mve(vrshlq_s32(g, vnegq_s32(vminq_s32(s, vdupq_n_s32(32))))));
-        vstrwq_s32(made->minus + k, vnegq_s32(vminq_s32(places, middle)));
-        /* up below 0: the mantissa goes without as many places */
-        vstrwq_s32(made->mantissa + k, vshlq_s32(mantissa, vmaxq_s32(vminq_s32(up, none), vnegq_s32(middle))));
-        vstrwq_s32(made->up + k, vshlq_s32(vdupq_n_s32(1), vmaxq_s32(up, none)));
+    for (int32_t k = 0; k < count; k += 8) {
+        uint16x8_t at = vreinterpretq_u16_s16(vaddq_n_s16(vldrbq_s16(dt + k), 128));
+        int16x8_t m = vldrhq_gather_shifted_offset_s16(mantissas, at), shift = vldrbq_gather_offset_s16(shifts, at);
+        int16x8_t places = vaddq_s16(shift, vldrbq_s16(A_shift + k)), s = vaddq_s16(shift, vldrbq_s16(write_s + k));
+        far = vmaxvq_u16(far, vreinterpretq_u16_s16(vsubq_n_s16(places, 9)));
+        large = vmaxvq_u16(vmaxvq_u16(large, vreinterpretq_u16_s16(s)), vreinterpretq_u16_s16(vldrbq_s16(read_s + k)));
+        /* even channels, odd channels; VRSHL reads the lowest byte of 32 bits, which is that of the even one */
+        int16x8_t in = vsubq_n_s16(vldrbq_s16(u + k), zero_u), right = vnegq_s16(s);
+        int32x4x2_t by = vld2q_s32(write_m + k);
+        int32x4_t even = vrshlq_s32(vqrdmulhq_s32(vmullbq_int_s16(m, in), by.val[0]), vreinterpretq_s32_s16(right));
+        right = vrev32q_s16(right);
+        int32x4_t odd = vqrdmulhq_s32(vmulltq_int_s16(m, in), by.val[1]);
+        odd = vrshlq_s32(odd, vreinterpretq_s32_s16(right));
+        int16x8x4_t first, second;
+        first.val[1] = vqmovntq_s32(vqmovnbq_s32(vreinterpretq_s16_s32(even), even), odd);
+        int16x8_t spare = vreinterpretq_s16_u16(vqsubq_n_u16(vreinterpretq_u16_s16(places), 15));
+        first.val[0] = vmaxq_s16(vrshlq_s16(m, vnegq_s16(spare)), one);
+        spare = vreinterpretq_s16_u16(vqsubq_u16(vreinterpretq_u16_s16(most), vreinterpretq_u16_s16(places)));
+        second.val[2] = vsubq_n_s16(spare, 15);
+        first.val[2] = vshlq_s16(one, vmvnq_s16(second.val[2])); /* ~-p = p - 1 */
+        second.val[0] = vshlq_s16(vaddq_s16(one, one), spare);
+        first.val[3] = second.val[1] = second.val[3] = one;
+        vst4q_s16(&made->first[k].in.mantissa, first);
+        vst4q_s16(&made->second[k].left, second);
     }
-    return vminvq_s32(0, least) >= 0;
+    return far <= 100 && large <= 127;
 }
 
-/* Second loop: the states. Changes h; `eights` times eight states a channel; b is lifted by 7. In assembly, for the
- * compiler puts neither all of the loop's numbers into registers nor its count into LR.
+/* Second loop: the states. Changes h; b is lifted by 7. In assembly: the compiler does not keep b and c of all 16 states
+ * in registers, nor the loop's count in LR.
  *
- *   q0  t, then whole           q4  2^(15 - places)
- *   q1  f, then h, then b       q5  the last coefficient
- *   q2  the power, then h       q6  the mantissa
- *   q3  c
+ *   q0  t, then whole           q3      the mantissa
+ *   q1  g, then h               q4, q5  b and c of the first eight states
+ *   q2  the power, then h       q6, q7  of the last
+ *   r2  mantissa and g, then the sum      r3  half      r4  left      r5  minus
  */
-static void states_mve(some *of, int32_t count, int32_t eights, const int16_t *A, const int16_t *b, const int16_t *c,
-                       int16_t *h) {
-    const int16x8_t last = vdupq_n_s16(UVLM_EXP2_4);
-    for (int32_t k = 0; k < count; k++) {
-        int16x8_t m = vdupq_n_s16((int16_t)of->mantissa[k]), up = vdupq_n_s16((int16_t)of->up[k]);
-        const int16_t *at_b = b, *at_c = c;
-        int32_t read = 0;
-        __asm volatile(
-            "dls lr, %[n]\n"
-            "1:\n"
-            "vldrh.u16 q0, [%[A]], #16\n"
-            "vmulh.s16 q0, q0, %q[m]\n"
-            "vmul.i16 q1, q0, %q[up]\n"
-            "vmov q2, %q[last]\n"
-            "vbic.i16 q1, #0x8000\n"
-            "vqrdmlash.s16 q2, q1, %[c3]\n"
-            "vqrdmlash.s16 q2, q1, %[c2]\n"
-            "vqrdmlash.s16 q2, q1, %[c1]\n"
-            "vshl.s16 q0, %[minus]\n"
-            "vqrdmulh.s16 q2, q2, q1\n"
-            "vldrh.u16 q1, [%[h]]\n"
-            "vorr.i16 q2, #0x8000\n"
-            "vrshl.u16 q2, q2, q0\n"
-            "vldrh.u16 q3, [%[c]], #16\n"
-            "vqrdmulh.s16 q2, q2, q1\n"
-            "vldrh.u16 q1, [%[b]], #16\n"
-            "vqrdmlah.s16 q2, q1, %[g]\n"
-            "vstrh.16 q2, [%[h]], #16\n"
-            "vmladava.s16 %[read], q2, q3\n"
-            "le lr, 1b\n"
-            : [read] "+Te"(read), [A] "+r"(A), [b] "+r"(at_b), [c] "+r"(at_c), [h] "+r"(h)
-            : [n] "r"(eights), [m] "t"(m), [up] "t"(up), [last] "t"(last), [minus] "r"(of->minus[k]), [g] "r"(of->g[k]),
-              [c1] "r"(UVLM_EXP2_1), [c2] "r"(UVLM_EXP2_2), [c3] "r"(UVLM_EXP2_3)
-            : "lr", "q0", "q1", "q2", "q3", "memory");
-        of->read[k] = read;
-    }
+#define EIGHT_STATES(b, c, add)           \
+    "vldrh.u16 q0, [%[A]], #16\n"         \
+    "vqrdmlash.s16 q0, q3, r3\n"          \
+    "vmul.i16 q1, q0, r4\n"               \
+    "vmov.i16 q2, %[e4]\n"                \
+    "vqrdmlash.s16 q2, q1, %[e3]\n"       \
+    "vrshl.s16 q0, r5\n"                  \
+    "vqrdmlash.s16 q2, q1, %[e2]\n"       \
+    "vqrdmlash.s16 q2, q1, %[e1]\n"       \
+    "vqrdmlash.s16 q2, q1, %[e0]\n"       \
+    "vldrh.u16 q1, [%[h]]\n"              \
+    "vqrshl.s16 q2, q2, q0\n"             \
+    "vqrdmulh.s16 q2, q2, q1\n"           \
+    "vqrdmlah.s16 q2, %q[" b "], %[g]\n"  \
+    "vstrh.16 q2, [%[h]], #16\n"          \
+    add " r2, q2, %q[" c "]\n"
+
+static void states_mve(some *of, int32_t count, const int16_t *A, const int16_t *b, const int16_t *c, int16_t *h) {
+    int16x8_t b0 = vldrhq_s16(b), b1 = vldrhq_s16(b + 8), c0 = vldrhq_s16(c), c1 = vldrhq_s16(c + 8);
+    int32_t g;
+    __asm volatile(
+        "dls lr, %[n]\n"
+        "1:\n"
+        "ldrd r2, r3, [%[of]], #8\n"
+        "ldrd r4, r5, [%[of], %[apart]]\n"
+        "vdup.16 q3, r2\n"
+        "lsr %[g], r2, #16\n"
+        EIGHT_STATES("b0", "c0", "vmladav.s16")
+        EIGHT_STATES("b1", "c1", "vmladava.s16")
+        "str r2, [%[of], #-8]\n"
+        "le lr, 1b\n"
+        : [of] "+r"(of), [A] "+r"(A), [h] "+r"(h), [g] "=&r"(g)
+        : [n] "r"(count), [b0] "t"(b0), [c0] "t"(c0), [b1] "t"(b1), [c1] "t"(c1), [apart] "n"(8 * TOGETHER - 8),
+          [e0] "r"(UVLM_EXP2_0), [e1] "r"(UVLM_EXP2_1), [e2] "r"(UVLM_EXP2_2), [e3] "r"(UVLM_EXP2_3),
+          [e4] "n"(UVLM_EXP2_4)
+        : "lr", "r2", "r3", "r4", "r5", "q0", "q1", "q2", "q3", "memory");
 }
 
 /* Third loop: `output`. The sum has 33 bits: VHADD halves it on the way, which changes no rounding at 2^2 and above
  * (there is a half less to be added), and VRHADD rounds it at 2. */
-static void outputs_mve(const uvlm_scan *r, int32_t i, int32_t count, const some *of, int8_t *y) {
+static inline int32x4_t added_mve(int32x4_t a, int32x4_t b, int32_t places) {
+    if (places > 1) return vrshlq_n_s32(vhaddq_s32(a, b), 1 - places);
+    return places ? vrhaddq_s32(a, b) : vqaddq_s32(a, b);
+}
+
+static void outputs_mve(const uvlm_scan *r, int32_t i, int32_t count, const some *of, const int8_t *u, int8_t *y) {
     const uvlm_scale_mve by = uvlm_scale_of(r->direct_m, r->direct_s);
-    const int32_t *read_m = r->read_m + i, places = r->places, right = 1 - places, zero_y = r->zero_y;
-    const int16_t *D = r->D + i;
+    const int32_t *read_m = r->read_m + i, places = r->places;
+    const int16_t *D = r->D + i, zero_u = (int16_t)r->zero_u, zero_y = (int16_t)r->zero_y;
     const int8_t *read_s = r->read_s + i;
-    y += i;
-    for (int32_t k = 0; k < count; k += 4) {
-        int32x4_t a = vqrdmulhq_s32(vldrwq_s32(of->read + k), vldrwq_s32(read_m + k));
-        a = vrshlq_s32(a, vnegq_s32(vldrbq_s32(read_s + k)));
-        int32x4_t b = uvlm_rescale_mve(vmulq_s32(vldrhq_s32(D + k), vldrwq_s32(of->in + k)), by), sum;
-        if (places > 1) sum = vrshlq_n_s32(vhaddq_s32(a, b), right);
-        else sum = places ? vrhaddq_s32(a, b) : vqaddq_s32(a, b);
-        vstrbq_s32(y + k, uvlm_narrow_mve(sum, zero_y));
+    const uint32x4_t every = vidupq_n_u32(0, 8), even_at = vaddq_u32(every, every); /* bytes */
+    u += i, y += i;
+    for (int32_t k = 0; k < count; k += 8) {
+        const int32_t *read = &of->first[k].read;
+        int32x4x2_t m = vld2q_s32(read_m + k);
+        int16x8_t right = vnegq_s16(vldrbq_s16(read_s + k)), in = vsubq_n_s16(vldrbq_s16(u + k), zero_u);
+        int16x8_t d = vldrhq_s16(D + k);
+        int32x4_t even = vqrdmulhq_s32(vldrwq_gather_offset_s32(read, even_at), m.val[0]);
+        int32x4_t odd = vqrdmulhq_s32(vldrwq_gather_offset_s32(read + 2, even_at), m.val[1]);
+        even = vrshlq_s32(even, vreinterpretq_s32_s16(right));
+        odd = vrshlq_s32(odd, vreinterpretq_s32_s16(vrev32q_s16(right)));
+        even = added_mve(even, uvlm_rescale_mve(vmullbq_int_s16(d, in), by), places);
+        odd = added_mve(odd, uvlm_rescale_mve(vmulltq_int_s16(d, in), by), places);
+        int16x8_t both = vqmovntq_s32(vqmovnbq_s32(vreinterpretq_s16_s32(even), even), odd);
+        both = vqaddq_n_s16(both, zero_y);
+        vstrbq_s16(y + k, vreinterpretq_s16_s8(vqmovnbq_s16(vreinterpretq_s8_s16(both), both)));
     }
 }
 
-/* All channels; the last ones that are not fours go the plain way, and so do all where the states are not eights. */
+/* All channels; the last ones that are not eights go the plain way, and so do all that have another number of states. */
 static void channels_mve(const uvlm_scan *r, const int8_t *dt, const int8_t *u, const int8_t *b, const int8_t *c,
                          int16_t *h, int8_t *y) {
-    int16_t of_all_b[256], of_all_c[256]; /* less their zero points, b lifted by 7 */
+    int16_t of_all_b[16], of_all_c[16]; /* less their zero points, b lifted by 7 */
     some of;
-    int32_t eights = r->states >> 3, whole = r->states & 7 ? 0 : r->channels & ~3;
-    for (int32_t n = 0; n < 8 * eights; n += 8) {
+    int32_t whole = r->states == 16 ? r->channels & ~7 : 0;
+    for (int32_t n = 0; n < 16 && whole; n += 8) {
         vstrhq_s16(of_all_b + n, vshlq_n_s16(vsubq_n_s16(vldrbq_s16(b + n), (int16_t)r->zero_b), 7));
         vstrhq_s16(of_all_c + n, vsubq_n_s16(vldrbq_s16(c + n), (int16_t)r->zero_c));
     }
     for (int32_t i = 0; i < whole; i += TOGETHER) {
         int32_t count = whole - i < TOGETHER ? whole - i : TOGETHER;
-        size_t at = (size_t)i * (size_t)r->states;
+        size_t at = (size_t)i * 16;
         if (!some_of(r, i, count, dt, u, &of)) {
             channels_of(states_plain, r, i, i + count, dt, u, b, c, h, y);
             continue;
         }
-        states_mve(&of, count, eights, r->A + at, of_all_b, of_all_c, h + at);
-        outputs_mve(r, i, count, &of, y);
+        states_mve(&of, count, r->A + at, of_all_b, of_all_c, h + at);
+        outputs_mve(r, i, count, &of, u, y);
     }
     channels_of(states_plain, r, whole, r->channels, dt, u, b, c, h, y);
 }
 #endif
 
 #ifdef UVLM_WASM
-/* P * 2^-less, cut off, for eight numbers of 16 bits and `less` from 0 to 31. No instruction shifts each number by its own
+/* P * 2^-less, cut off, for eight numbers of 16 bits and `less` up to 255. No instruction shifts each number by its own
  * count: so 2^(15 - less) is put together from two tables of bytes and multiplied by. A byte of which the number is not
- * in the table, 16 or more, is 0. */
+ * in the table, 16 or more, is 0; a `less` below 0 gives something. */
 static v128_t shifted_simd128(v128_t power, v128_t less) {
     const v128_t lower = wasm_i8x16_const(0, 0, 0, 0, 0, 0, 0, 0, -128, 64, 32, 16, 8, 4, 2, 1);
     const v128_t upper = wasm_i8x16_const(-128, 64, 32, 16, 8, 4, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0);
@@ -386,21 +431,22 @@ static v128_t shifted_simd128(v128_t power, v128_t less) {
 static int32_t states_simd128(const channel *r, int32_t count, const int16_t *A, const int16_t *b, const int16_t *c,
                               int16_t *h) {
     const v128_t m = wasm_i16x8_splat((int16_t)r->mantissa), g = wasm_i16x8_splat((int16_t)r->g);
-    const uint32_t places = (uint32_t)r->places, left = 15 - places;
-    v128_t read = wasm_i32x4_const_splat(0);
+    const v128_t half = wasm_i16x8_splat((int16_t)(1 << (r->places - 1)));
+    const v128_t back = wasm_i16x8_splat((int16_t)(1 << (15 - r->places))), none = wasm_i16x8_const_splat(0);
+    v128_t read = none;
     for (int32_t n = 0; n < count; n += 8) {
-        v128_t a = wasm_v128_load(A + n);
-        v128_t t = wasm_i16x8_shuffle(wasm_i32x4_extmul_low_i16x8(a, m), wasm_i32x4_extmul_high_i16x8(a, m), 1, 3, 5, 7, 9,
-                                      11, 13, 15); /* the upper halves */
-        v128_t f = wasm_v128_and(wasm_i16x8_shl(t, left), wasm_i16x8_const_splat(32767));
-        v128_t whole = wasm_i16x8_min(wasm_i16x8_shr(t, places), wasm_i16x8_const_splat(-1));
-        whole = wasm_i16x8_max(whole, wasm_i16x8_const_splat(-32));
-        v128_t grown = wasm_i16x8_q15mulr_sat(wasm_i16x8_const_splat(UVLM_EXP2_4), f);
-        grown = wasm_i16x8_q15mulr_sat(wasm_i16x8_add(grown, wasm_i16x8_const_splat(UVLM_EXP2_3)), f);
-        grown = wasm_i16x8_q15mulr_sat(wasm_i16x8_add(grown, wasm_i16x8_const_splat(UVLM_EXP2_2)), f);
-        grown = wasm_i16x8_q15mulr_sat(wasm_i16x8_add(grown, wasm_i16x8_const_splat(UVLM_EXP2_1)), f);
-        v128_t power = wasm_v128_or(grown, wasm_i16x8_const_splat(-32768));
-        v128_t decay = wasm_u16x8_avgr(shifted_simd128(power, wasm_v128_not(whole)), wasm_i16x8_const_splat(0));
+        v128_t t = wasm_i16x8_add_sat(wasm_i16x8_q15mulr_sat(wasm_v128_load(A + n), m), half);
+        v128_t by = wasm_i16x8_shl(t, 16 - (uint32_t)r->places);
+        v128_t power = wasm_i16x8_q15mulr_sat(wasm_i16x8_const_splat(UVLM_EXP2_4), by);
+        power = wasm_i16x8_q15mulr_sat(wasm_i16x8_add(power, wasm_i16x8_const_splat(UVLM_EXP2_3)), by);
+        power = wasm_i16x8_q15mulr_sat(wasm_i16x8_add(power, wasm_i16x8_const_splat(UVLM_EXP2_2)), by);
+        power = wasm_i16x8_q15mulr_sat(wasm_i16x8_add(power, wasm_i16x8_const_splat(UVLM_EXP2_1)), by);
+        power = wasm_i16x8_add_sat(power, wasm_i16x8_const_splat(UVLM_EXP2_0));
+        v128_t less = wasm_i16x8_sub(none, wasm_i16x8_q15mulr_sat(t, back));
+        /* 2 P, which 16 bits hold, and then the mean with 0: halves go up */
+        v128_t shifted = shifted_simd128(wasm_i16x8_add(power, power), wasm_i16x8_min(less, wasm_i16x8_const_splat(255)));
+        v128_t one = wasm_u16x8_shr(wasm_i16x8_gt(none, less), 1); /* 32,767 where `less` is below 0 */
+        v128_t decay = wasm_v128_or(wasm_u16x8_avgr(shifted, none), one);
         v128_t old = wasm_i16x8_q15mulr_sat(decay, wasm_v128_load(h + n));
         v128_t next = wasm_i16x8_add_sat(old, wasm_i16x8_q15mulr_sat(wasm_v128_load(b + n), g));
         wasm_v128_store(h + n, next);

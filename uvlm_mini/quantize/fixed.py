@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import numpy as np
 
-EXP2 = (22706, 7918, 1701, 442)  # in Q15: 2^f - 1 as f (c1 + f (c2 + f (c3 + f c4))); no partial sum leaves int16
+EXP2 = (23170, 8030, 1393, 162, 13)  # in Q15: 2^((g - 1) / 2) as c0 + g (c1 + g (c2 + g (c3 + g c4))), g from -1 to 1
 INT8, INT16, INT32 = (-128, 127), (-(2**15), 2**15 - 1), (-(2**31), 2**31 - 1)
 PLACES = 16  # binary places of a logarithm to base 2: an argument of `power` and a result of `logarithm`
 
@@ -122,19 +122,24 @@ def rounded(a: np.ndarray, b: np.ndarray | int) -> np.ndarray:
 
 
 def power_q15(t: np.ndarray, places: np.ndarray | int) -> np.ndarray:
-    """2^(t * 2^-places) in Q15 in 16 bits throughout, for t from -32,768 to -1 and places from 0 to 15; 0 to 32,767.
+    """2^(t * 2^-places) in Q15 in 16 bits throughout, for int16 t up to 0 and places from 1 to 15; 0 to 32,767.
 
-    t is whole + f with f in [0, 1): 2^f - 1 is a polynomial of degree 4 without a constant, Horner's way, and 1 + that is
-    shifted right by -whole, halves up. The polynomial is off by 2.5 * 2^-15 at most, so the result by half of that and
-    half a unit of its own rounding. A t of 0 and more counts as one in [-1, 0) with the same f.
+    The exponent is whole + (g - 1) / 2 with g in [-1, 1): whole is t * 2^-places + 1/2 with its half rounded up, and g
+    what is left, as a number in Q15. So g goes into the polynomial as it is: 2^((g - 1) / 2) is in [1/2, 1), one int16,
+    and no partial sum leaves int16 but the last, which saturates. It is shifted right by -whole, halves up; or left, and
+    then it saturates: t = 0 gives whole = 1, g = -1 and 32,767. So does any t above 0, which no table makes.
+
+    The polynomial is off by 1.75 units of Q15 at most, near a whole exponent by 1.3, and the result by as much: a shift
+    to the right makes less of it, and adds half a unit of its own rounding.
     """
     t, places = wide(t), wide(places)
-    f = (t << (15 - places)) & 32767
-    grown = EXP2[3]
-    for term in EXP2[2::-1]:
-        grown = rounded(grown, f) + term
-    whole = np.clip(t >> places, -32, -1)
-    return shift_half_up(32768 + rounded(grown, f), -whole)
+    t = saturate(t + (1 << (places - 1)), INT16)
+    whole, g = shift_half_up(t, places), (wide(t) << (16 - places)).astype(np.int16)
+    power = np.int64(EXP2[4])
+    for term in EXP2[3::-1]:
+        power = rounded(power, g) + term
+    power = np.minimum(power, 32767)
+    return np.where(whole > 0, 32767, shift_half_up(power, np.maximum(-whole, 0)))
 
 
 def logarithm(x: np.ndarray, logs: np.ndarray) -> np.ndarray:

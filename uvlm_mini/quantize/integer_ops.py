@@ -243,10 +243,10 @@ def scan(
     a = r.arrays
     mantissa, k = wide(a["mantissa"])[wide(dt) + 128], wide(a["shift"])[wide(dt) + 128]  # (B, I)
     u, b, c = wide(u) - r.number("zero_u"), wide(b) - r.number("zero_b"), wide(c) - r.number("zero_c")
-    places = np.clip(k + a["A_shift"], 0, 30)  # (B, I)
-    least = np.maximum(places - 15, 0)  # more than 15 places would be lost in Q15, so the mantissa goes without them
-    t = ((mantissa >> least)[..., None] * wide(a["A"])) >> 16  # (B, I, N)
-    decay = power_q15(t, (places - least)[..., None])
+    places = np.maximum(k + a["A_shift"], 1)  # (B, I)
+    spare = np.maximum(places - 15, 0)  # more than 15 places would be lost in Q15, so the mantissa goes without them
+    t = rounded(np.maximum(shift_half_up(mantissa, spare), 1)[..., None], a["A"])  # (B, I, N)
+    decay = power_q15(t, (places - spare)[..., None])
     g = saturate(requantise(mantissa * u, a["write_m"], a["write_s"] + k), INT16)  # (B, I)
     write = rounded(g[..., None], b[:, None] << 7)  # (B, I, N)
     h = saturate(rounded(decay, h) + write, INT16)

@@ -138,7 +138,7 @@ def scan(
         "mantissa": mantissa,
         "shift": k,
         "A": A,
-        "A_shift": np.clip(places - 16, -128, 127).astype(np.int8),
+        "A_shift": np.clip(places - 15, -128, 127).astype(np.int8),
         "write_m": write_m,
         "write_s": write_s,
         "read_m": read_m,
