@@ -258,57 +258,56 @@ UVLM_FOR_AVX512 static void channels_avx512(const uvlm_scan *r, const int8_t *dt
  * count shift right, half up, and VQRSHL with a positive one to the left, and saturates. Of a count they read the lowest
  * byte, which holds it from 9 places on. */
 enum { TOGETHER = 64 }; /* channels, in eights, that each of the three loops below does before the next */
+#define APART __attribute__((noinline)) /* a loop's numbers get the registers that others would hold */
 
-/* What the states' loop needs of a channel, and what it makes: as VST4 writes it for eight channels. `left` is
- * 2^(16 - places), `half` 2^(places - 1), `minus` the places below 0; two of the numbers lie there for nothing. */
+/* What the states' loop needs of a channel, in the order of its registers, the lower half of each. `half` is
+ * 2^(places - 1), `left` 2^(16 - places), `minus` the places below 0. */
 typedef struct {
     union {
-        struct {
-            int16_t mantissa, g, half, none;
-        } in;
-        int32_t read; /* the sum of h c, where mantissa and g were */
-    } first[TOGETHER];
-    struct {
-        int16_t left, none, minus, none_either;
-    } second[TOGETHER];
-} some;
+        int16_t mantissa_and_g[2];
+        int32_t read; /* afterwards: the sum of h c */
+    };
+    int16_t half[2], left[2], minus[2];
+} prepared;
 
 /* First loop: `channel_of` for channels i to i + count. False if a shift is out of what the vectors do: to the left, or
  * by few places, where exponents are large. */
-static int some_of(const uvlm_scan *r, int32_t i, int32_t count, const int8_t *dt, const int8_t *u, some *made) {
+APART static int prepare_mve(const uvlm_scan *r, int32_t i, int32_t count, const int8_t *dt, const int8_t *u,
+                                  prepared *made) {
     const int16_t *mantissas = r->mantissa;
-    const int8_t *shifts = r->shift, *A_shift = r->A_shift + i, *write_s = r->write_s + i, *read_s = r->read_s + i;
+    const int8_t *shifts = r->shift, *A_shift = r->A_shift + i, *write_s = r->write_s + i;
     const int32_t *write_m = r->write_m + i;
     const int16_t zero_u = (int16_t)r->zero_u;
-    const int16x8_t one = vdupq_n_s16(1), most = vdupq_n_s16(15);
-    uint16_t far = 0, large = 0; /* the largest, as unsigned: what is below 0 is large */
+    const int16x8_t one = vdupq_n_s16(1);
+    const uint32x4_t other = vidupq_n_u32(0, 8);
+    const uint16x8_t most = vdupq_n_u16(15), every = vmulq_n_u16(vidupq_n_u16(0, 1), sizeof *made);
+    uint16_t few = 0, large = 0; /* the largest, as unsigned: what is below 0 is large */
     dt += i, u += i;
-    for (int32_t k = 0; k < count; k += 8) {
-        uint16x8_t at = vreinterpretq_u16_s16(vaddq_n_s16(vldrbq_s16(dt + k), 128));
+    for (int32_t k = count >> 3; k > 0; k--, dt += 8, u += 8, A_shift += 8, write_s += 8, write_m += 8, made += 8) {
+        uint16x8_t at = vreinterpretq_u16_s16(vaddq_n_s16(vldrbq_s16(dt), 128));
         int16x8_t m = vldrhq_gather_shifted_offset_s16(mantissas, at), shift = vldrbq_gather_offset_s16(shifts, at);
-        int16x8_t places = vaddq_s16(shift, vldrbq_s16(A_shift + k)), s = vaddq_s16(shift, vldrbq_s16(write_s + k));
-        far = vmaxvq_u16(far, vreinterpretq_u16_s16(vsubq_n_s16(places, 9)));
-        large = vmaxvq_u16(vmaxvq_u16(large, vreinterpretq_u16_s16(s)), vreinterpretq_u16_s16(vldrbq_s16(read_s + k)));
+        int16x8_t s = vaddq_s16(shift, vldrbq_s16(write_s));
+        large = vmaxvq_u16(large, vreinterpretq_u16_s16(s));
         /* even channels, odd channels; VRSHL reads the lowest byte of 32 bits, which is that of the even one */
-        int16x8_t in = vsubq_n_s16(vldrbq_s16(u + k), zero_u), right = vnegq_s16(s);
-        int32x4x2_t by = vld2q_s32(write_m + k);
-        int32x4_t even = vrshlq_s32(vqrdmulhq_s32(vmullbq_int_s16(m, in), by.val[0]), vreinterpretq_s32_s16(right));
-        right = vrev32q_s16(right);
-        int32x4_t odd = vqrdmulhq_s32(vmulltq_int_s16(m, in), by.val[1]);
-        odd = vrshlq_s32(odd, vreinterpretq_s32_s16(right));
-        int16x8x4_t first, second;
-        first.val[1] = vqmovntq_s32(vqmovnbq_s32(vreinterpretq_s16_s32(even), even), odd);
-        int16x8_t spare = vreinterpretq_s16_u16(vqsubq_n_u16(vreinterpretq_u16_s16(places), 15));
-        first.val[0] = vmaxq_s16(vrshlq_s16(m, vnegq_s16(spare)), one);
-        spare = vreinterpretq_s16_u16(vqsubq_u16(vreinterpretq_u16_s16(most), vreinterpretq_u16_s16(places)));
-        second.val[2] = vsubq_n_s16(spare, 15);
-        first.val[2] = vshlq_s16(one, vmvnq_s16(second.val[2])); /* ~-p = p - 1 */
-        second.val[0] = vshlq_s16(vaddq_s16(one, one), spare);
-        first.val[3] = second.val[1] = second.val[3] = one;
-        vst4q_s16(&made->first[k].in.mantissa, first);
-        vst4q_s16(&made->second[k].left, second);
+        int16x8_t in = vsubq_n_s16(vldrbq_s16(u), zero_u), right = vnegq_s16(s);
+        int32x4_t even = vrshlq_s32(vqrdmulhq_s32(vmullbq_int_s16(m, in), vldrwq_gather_offset_s32(write_m, other)), vreinterpretq_s32_s16(right));
+        int32x4_t odd = vqrdmulhq_s32(vmulltq_int_s16(m, in), vldrwq_gather_offset_s32(write_m + 1, other));
+        odd = vrshlq_s32(odd, vreinterpretq_s32_s16(vrev32q_s16(right)));
+        int16x8_t g = vqmovntq_s32(vqmovnbq_s32(vreinterpretq_s16_s32(even), even), odd);
+        vstrhq_scatter_offset_s16(&made->mantissa_and_g[1], every, g);
+        uint16x8_t places = vreinterpretq_u16_s16(vaddq_s16(shift, vldrbq_s16(A_shift)));
+        uint16x8_t spare = vqsubq_u16(places, most), lack = vqsubq_u16(most, places); /* 0 where it is below 0 */
+        large = vmaxvq_u16(large, spare);
+        few = vmaxvq_u16(few, lack);
+        m = vmaxq_s16(vrshlq_s16(m, vnegq_s16(vreinterpretq_s16_u16(spare))), one);
+        vstrhq_scatter_offset_s16(&made->mantissa_and_g[0], every, m);
+        int16x8_t minus = vreinterpretq_s16_u16(vsubq_u16(lack, most));
+        vstrhq_scatter_offset_s16(&made->minus[0], every, minus);
+        vstrhq_scatter_offset_s16(&made->half[0], every, vshlq_s16(one, vmvnq_s16(minus))); /* ~-p = p - 1 */
+        lack = vsubq_u16(lack, vreinterpretq_u16_s16(vnegq_s16(one)));
+        vstrhq_scatter_offset_s16(&made->left[0], every, vshlq_s16(one, vreinterpretq_s16_u16(lack)));
     }
-    return far <= 100 && large <= 127;
+    return few <= 6 && large <= 127;
 }
 
 /* Second loop: the states. Changes h; b is lifted by 7. In assembly: the compiler does not keep b and c of all 16 states
@@ -336,64 +335,67 @@ static int some_of(const uvlm_scan *r, int32_t i, int32_t count, const int8_t *d
     "vstrh.16 q2, [%[h]], #16\n"          \
     add " r2, q2, %q[" c "]\n"
 
-static void states_mve(some *of, int32_t count, const int16_t *A, const int16_t *b, const int16_t *c, int16_t *h) {
+APART static void states_mve(prepared *of, int32_t count, const int16_t *A, const int16_t *b, const int16_t *c, int16_t *h) {
     int16x8_t b0 = vldrhq_s16(b), b1 = vldrhq_s16(b + 8), c0 = vldrhq_s16(c), c1 = vldrhq_s16(c + 8);
     int32_t g;
     __asm volatile(
         "dls lr, %[n]\n"
         "1:\n"
-        "ldrd r2, r3, [%[of]], #8\n"
-        "ldrd r4, r5, [%[of], %[apart]]\n"
+        "ldm %[of]!, {r2, r3, r4, r5}\n"
         "vdup.16 q3, r2\n"
         "lsr %[g], r2, #16\n"
         EIGHT_STATES("b0", "c0", "vmladav.s16")
         EIGHT_STATES("b1", "c1", "vmladava.s16")
-        "str r2, [%[of], #-8]\n"
+        "str r2, [%[of], #-16]\n"
         "le lr, 1b\n"
         : [of] "+r"(of), [A] "+r"(A), [h] "+r"(h), [g] "=&r"(g)
-        : [n] "r"(count), [b0] "t"(b0), [c0] "t"(c0), [b1] "t"(b1), [c1] "t"(c1), [apart] "n"(8 * TOGETHER - 8),
+        : [n] "r"(count), [b0] "t"(b0), [c0] "t"(c0), [b1] "t"(b1), [c1] "t"(c1),
           [e0] "r"(UVLM_EXP2_0), [e1] "r"(UVLM_EXP2_1), [e2] "r"(UVLM_EXP2_2), [e3] "r"(UVLM_EXP2_3),
           [e4] "n"(UVLM_EXP2_4)
         : "lr", "r2", "r3", "r4", "r5", "q0", "q1", "q2", "q3", "memory");
 }
 
-/* Third loop: `output`. The sum has 33 bits: VHADD halves it on the way, which changes no rounding at 2^2 and above
- * (there is a half less to be added), and VRHADD rounds it at 2. */
-static inline int32x4_t added_mve(int32x4_t a, int32x4_t b, int32_t places) {
-    if (places > 1) return vrshlq_n_s32(vhaddq_s32(a, b), 1 - places);
-    return places ? vrhaddq_s32(a, b) : vqaddq_s32(a, b);
-}
-
-static void outputs_mve(const uvlm_scan *r, int32_t i, int32_t count, const some *of, const int8_t *u, int8_t *y) {
-    const uvlm_scale_mve by = uvlm_scale_of(r->direct_m, r->direct_s);
-    const int32_t *read_m = r->read_m + i, places = r->places;
+/* Third loop: `output`. The sum has 33 bits: VHADD halves it on the way, which changes no rounding at 2^2 and above, where
+ * a half is still to be added. */
+APART static void outputs_mve(const uvlm_scan *r, int32_t i, int32_t count, const prepared *of, const int8_t *u,
+                                   int8_t *y) {
+    const int32_t *read_m = r->read_m + i, direct_m = r->direct_m, right = -(r->direct_s > 32 ? 32 : r->direct_s);
+    const int32_t rest = 1 - r->places;
     const int16_t *D = r->D + i, zero_u = (int16_t)r->zero_u, zero_y = (int16_t)r->zero_y;
     const int8_t *read_s = r->read_s + i;
-    const uint32x4_t every = vidupq_n_u32(0, 8), even_at = vaddq_u32(every, every); /* bytes */
+    const uint32x4_t other = vmulq_n_u32(vidupq_n_u32(0, 2), sizeof *of);
     u += i, y += i;
-    for (int32_t k = 0; k < count; k += 8) {
-        const int32_t *read = &of->first[k].read;
-        int32x4x2_t m = vld2q_s32(read_m + k);
-        int16x8_t right = vnegq_s16(vldrbq_s16(read_s + k)), in = vsubq_n_s16(vldrbq_s16(u + k), zero_u);
-        int16x8_t d = vldrhq_s16(D + k);
-        int32x4_t even = vqrdmulhq_s32(vldrwq_gather_offset_s32(read, even_at), m.val[0]);
-        int32x4_t odd = vqrdmulhq_s32(vldrwq_gather_offset_s32(read + 2, even_at), m.val[1]);
-        even = vrshlq_s32(even, vreinterpretq_s32_s16(right));
-        odd = vrshlq_s32(odd, vreinterpretq_s32_s16(vrev32q_s16(right)));
-        even = added_mve(even, uvlm_rescale_mve(vmullbq_int_s16(d, in), by), places);
-        odd = added_mve(odd, uvlm_rescale_mve(vmulltq_int_s16(d, in), by), places);
+    for (int32_t k = count >> 3; k > 0; k--, of += 8, read_m += 8, read_s += 8, D += 8, u += 8, y += 8) {
+        int16x8_t shift = vnegq_s16(vldrbq_s16(read_s));
+        int32x4x2_t m = vld2q_s32(read_m);
+        int32x4_t even = vqrdmulhq_s32(vldrwq_gather_offset_s32(&of->read, other), m.val[0]);
+        int32x4_t odd = vqrdmulhq_s32(vldrwq_gather_offset_s32(&of[1].read, other), m.val[1]);
+        even = vrshlq_s32(even, vreinterpretq_s32_s16(shift));
+        odd = vrshlq_s32(odd, vreinterpretq_s32_s16(vrev32q_s16(shift)));
+        int16x8_t in = vsubq_n_s16(vldrbq_s16(u), zero_u), d = vldrhq_s16(D);
+        even = vhaddq_s32(even, vrshlq_n_s32(vqrdmulhq_n_s32(vmullbq_int_s16(d, in), direct_m), right));
+        odd = vhaddq_s32(odd, vrshlq_n_s32(vqrdmulhq_n_s32(vmulltq_int_s16(d, in), direct_m), right));
+        even = vrshlq_n_s32(even, rest);
+        odd = vrshlq_n_s32(odd, rest);
         int16x8_t both = vqmovntq_s32(vqmovnbq_s32(vreinterpretq_s16_s32(even), even), odd);
         both = vqaddq_n_s16(both, zero_y);
-        vstrbq_s16(y + k, vreinterpretq_s16_s8(vqmovnbq_s16(vreinterpretq_s8_s16(both), both)));
+        vstrbq_s16(y, vreinterpretq_s16_s8(vqmovnbq_s16(vreinterpretq_s8_s16(both), both)));
     }
+}
+
+/* False if a shift that no table of the model's makes wants the plain way: to the left, or none. */
+static int shifts_mve(const uvlm_scan *r) {
+    int8_t least = 0;
+    for (int32_t i = 0; i < r->channels; i++) least = r->read_s[i] < least ? r->read_s[i] : least;
+    return least >= 0 && r->direct_s >= 0 && r->places > 1;
 }
 
 /* All channels; the last ones that are not eights go the plain way, and so do all that have another number of states. */
 static void channels_mve(const uvlm_scan *r, const int8_t *dt, const int8_t *u, const int8_t *b, const int8_t *c,
                          int16_t *h, int8_t *y) {
     int16_t of_all_b[16], of_all_c[16]; /* less their zero points, b lifted by 7 */
-    some of;
-    int32_t whole = r->states == 16 ? r->channels & ~7 : 0;
+    prepared of[TOGETHER];
+    int32_t whole = r->states == 16 && shifts_mve(r) ? r->channels & ~7 : 0;
     for (int32_t n = 0; n < 16 && whole; n += 8) {
         vstrhq_s16(of_all_b + n, vshlq_n_s16(vsubq_n_s16(vldrbq_s16(b + n), (int16_t)r->zero_b), 7));
         vstrhq_s16(of_all_c + n, vsubq_n_s16(vldrbq_s16(c + n), (int16_t)r->zero_c));
@@ -401,12 +403,12 @@ static void channels_mve(const uvlm_scan *r, const int8_t *dt, const int8_t *u, 
     for (int32_t i = 0; i < whole; i += TOGETHER) {
         int32_t count = whole - i < TOGETHER ? whole - i : TOGETHER;
         size_t at = (size_t)i * 16;
-        if (!some_of(r, i, count, dt, u, &of)) {
+        if (!prepare_mve(r, i, count, dt, u, of)) {
             channels_of(states_plain, r, i, i + count, dt, u, b, c, h, y);
             continue;
         }
-        states_mve(&of, count, r->A + at, of_all_b, of_all_c, h + at);
-        outputs_mve(r, i, count, &of, u, y);
+        states_mve(of, count, r->A + at, of_all_b, of_all_c, h + at);
+        outputs_mve(r, i, count, of, u, y);
     }
     channels_of(states_plain, r, whole, r->channels, dt, u, b, c, h, y);
 }
