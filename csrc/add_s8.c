@@ -66,7 +66,7 @@ static void eights_of_one(int32_t eights, const int8_t *a, int32x4_t by, int32_t
         "vstrb.16 q1, [%[y]], #8\n"
         "le lr, 1b\n"
         "2:\n"
-        : [a] "+r"(a), [y] "+r"(y)
+        : [a] "+l"(a), [y] "+l"(y)
         : [n] "r"(eights), [by] "t"(by), [rest] "r"(rest), [right] "r"(right), [zero] "r"(zero)
         : "lr", "q0", "q1", "memory");
 }

@@ -258,60 +258,89 @@ UVLM_FOR_AVX512 static void channels_avx512(const uvlm_scan *r, const int8_t *dt
  * count shift right, half up, and VQRSHL with a positive one to the left, and saturates. Of a count they read the lowest
  * byte, which holds it from 9 places on. */
 enum { TOGETHER = 64 }; /* channels, in eights, that each of the three loops below does before the next */
-#define APART __attribute__((noinline)) /* a loop's numbers get the registers that others would hold */
+#define APART __attribute__((noinline)) /* their loops need nearly all registers */
 
 /* What the states' loop needs of a channel, in the order of its registers, the lower half of each. `half` is
  * 2^(places - 1), `left` 2^(16 - places), `minus` the places below 0. */
 typedef struct {
-    union {
-        int16_t mantissa_and_g[2];
-        int32_t read; /* afterwards: the sum of h c */
-    };
-    int16_t half[2], left[2], minus[2];
+    int32_t mantissa_and_g; /* g in the upper half; afterwards the sum of h c */
+    int32_t half, left, minus;
 } prepared;
 
 /* First loop: `channel_of` for channels i to i + count. False if a shift is out of what the vectors do: to the left, or
- * by few places, where exponents are large. */
-APART static int prepare_mve(const uvlm_scan *r, int32_t i, int32_t count, const int8_t *dt, const int8_t *u,
-                                  prepared *made) {
-    const int16_t *mantissas = r->mantissa;
-    const int8_t *shifts = r->shift, *A_shift = r->A_shift + i, *write_s = r->write_s + i;
+ * by few places, where exponents are large. All three loops are in assembly, for the compiler neither keeps their many
+ * pointers in registers nor narrows a vector without a copy of it. Even and odd channels part where 32 bits are needed;
+ * VRSHL reads the lowest byte of 32 bits, which is that of the even one.
+ *
+ *   q0, q3, q4  for a while       q5  ones
+ *   q1  shift, then even          q6  15
+ *   q2  mantissa, then odd        q7  where the eight channels lie, in bytes */
+APART static int prepare_mve(const uvlm_scan *r, int32_t i, int32_t count, const int8_t *dt, const int8_t *u, prepared *made) {
+    const int8_t *A_shift = r->A_shift + i, *write_s = r->write_s + i;
     const int32_t *write_m = r->write_m + i;
-    const int16_t zero_u = (int16_t)r->zero_u;
-    const int16x8_t one = vdupq_n_s16(1);
-    const uint32x4_t other = vidupq_n_u32(0, 8);
-    const uint16x8_t most = vdupq_n_u16(15), every = vmulq_n_u16(vidupq_n_u16(0, 1), sizeof *made);
-    uint16_t few = 0, large = 0; /* the largest, as unsigned: what is below 0 is large */
+    const int16x8_t one = vdupq_n_s16(1), most = vdupq_n_s16(15);
+    const uint16x8_t every = vmulq_n_u16(vidupq_n_u16(0, 1), sizeof *made);
+    uint32_t few = (uint32_t)count >> 3, large = 0; /* the largest, as unsigned: what is below 0 is large */
     dt += i, u += i;
-    for (int32_t k = count >> 3; k > 0; k--, dt += 8, u += 8, A_shift += 8, write_s += 8, write_m += 8, made += 8) {
-        uint16x8_t at = vreinterpretq_u16_s16(vaddq_n_s16(vldrbq_s16(dt), 128));
-        int16x8_t m = vldrhq_gather_shifted_offset_s16(mantissas, at), shift = vldrbq_gather_offset_s16(shifts, at);
-        int16x8_t s = vaddq_s16(shift, vldrbq_s16(write_s));
-        large = vmaxvq_u16(large, vreinterpretq_u16_s16(s));
-        /* even channels, odd channels; VRSHL reads the lowest byte of 32 bits, which is that of the even one */
-        int16x8_t in = vsubq_n_s16(vldrbq_s16(u), zero_u), right = vnegq_s16(s);
-        int32x4_t even = vrshlq_s32(vqrdmulhq_s32(vmullbq_int_s16(m, in), vldrwq_gather_offset_s32(write_m, other)), vreinterpretq_s32_s16(right));
-        int32x4_t odd = vqrdmulhq_s32(vmulltq_int_s16(m, in), vldrwq_gather_offset_s32(write_m + 1, other));
-        odd = vrshlq_s32(odd, vreinterpretq_s32_s16(vrev32q_s16(right)));
-        int16x8_t g = vqmovntq_s32(vqmovnbq_s32(vreinterpretq_s16_s32(even), even), odd);
-        vstrhq_scatter_offset_s16(&made->mantissa_and_g[1], every, g);
-        uint16x8_t places = vreinterpretq_u16_s16(vaddq_s16(shift, vldrbq_s16(A_shift)));
-        uint16x8_t spare = vqsubq_u16(places, most), lack = vqsubq_u16(most, places); /* 0 where it is below 0 */
-        large = vmaxvq_u16(large, spare);
-        few = vmaxvq_u16(few, lack);
-        m = vmaxq_s16(vrshlq_s16(m, vnegq_s16(vreinterpretq_s16_u16(spare))), one);
-        vstrhq_scatter_offset_s16(&made->mantissa_and_g[0], every, m);
-        int16x8_t minus = vreinterpretq_s16_u16(vsubq_u16(lack, most));
-        vstrhq_scatter_offset_s16(&made->minus[0], every, minus);
-        vstrhq_scatter_offset_s16(&made->half[0], every, vshlq_s16(one, vmvnq_s16(minus))); /* ~-p = p - 1 */
-        lack = vsubq_u16(lack, vreinterpretq_u16_s16(vnegq_s16(one)));
-        vstrhq_scatter_offset_s16(&made->left[0], every, vshlq_s16(one, vreinterpretq_s16_u16(lack)));
-    }
+    __asm volatile(
+        "dls lr, %[few]\n"
+        "mov %[few], #0\n"
+        "1:\n"
+        "vldrb.s16 q0, [%[dt]], #8\n"
+        "vadd.i16 q0, q0, %[middle]\n"
+        "vldrb.s16 q1, [%[shifts], q0]\n"
+        "vldrh.u16 q2, [%[mantissas], q0, uxtw #1]\n"
+        "vldrb.s16 q3, [%[A_shift]], #8\n"
+        "vadd.i16 q3, q3, q1\n" /* places */
+        "vqsub.u16 q0, q3, %q[most]\n"
+        "vmaxv.u16 %[large], q0\n"
+        "vneg.s16 q0, q0\n"
+        "vrshl.s16 q0, q2, q0\n"
+        "vmax.s16 q0, q0, %q[one]\n"
+        "vstrh.16 q0, [%[made], %q[every]]\n" /* mantissa */
+        "vqsub.u16 q0, %q[most], q3\n" /* 15 - places, or 0 */
+        "vmaxv.u16 %[few], q0\n"
+        "vsub.i16 q3, q0, %q[most]\n"
+        "add %[made], #12\n"
+        "vstrh.16 q3, [%[made], %q[every]]\n" /* minus */
+        "vmvn q3, q3\n" /* places - 1 */
+        "vshl.s16 q3, %q[one], q3\n"
+        "sub %[made], #8\n"
+        "vstrh.16 q3, [%[made], %q[every]]\n" /* half */
+        "vadd.i16 q0, q0, %q[one]\n"
+        "vshl.s16 q0, %q[one], q0\n"
+        "add %[made], #4\n"
+        "vstrh.16 q0, [%[made], %q[every]]\n" /* left */
+        "vldrb.s16 q0, [%[write_s]], #8\n"
+        "vadd.i16 q0, q0, q1\n"
+        "vmaxv.u16 %[large], q0\n"
+        "vneg.s16 q0, q0\n"
+        "vldrb.s16 q3, [%[u]], #8\n"
+        "vsub.i16 q3, q3, %[zero_u]\n"
+        "vmullb.s16 q1, q2, q3\n"
+        "vmullt.s16 q2, q2, q3\n"
+        "vld20.32 {q3, q4}, [%[write_m]]\n"
+        "vld21.32 {q3, q4}, [%[write_m]]!\n"
+        "vqrdmulh.s32 q1, q1, q3\n"
+        "vqrdmulh.s32 q2, q2, q4\n"
+        "vrshl.s32 q1, q1, q0\n"
+        "vrev32.16 q3, q0\n"
+        "vrshl.s32 q2, q2, q3\n"
+        "vqmovnb.s32 q1, q1\n"
+        "vqmovnt.s32 q1, q2\n"
+        "sub %[made], #6\n"
+        "vstrh.16 q1, [%[made], %q[every]]\n" /* g */
+        "add %[made], #126\n"
+        "le lr, 1b\n"
+        : [few] "+r"(few), [large] "+r"(large), [dt] "+l"(dt), [u] "+l"(u), [A_shift] "+l"(A_shift),
+          [write_s] "+l"(write_s), [write_m] "+r"(write_m), [made] "+r"(made)
+        : [shifts] "r"(r->shift), [mantissas] "r"(r->mantissa), [middle] "r"(128), [zero_u] "r"(r->zero_u),
+          [one] "t"(one), [most] "t"(most), [every] "t"(every)
+        : "lr", "q0", "q1", "q2", "q3", "q4", "memory");
     return few <= 6 && large <= 127;
 }
 
-/* Second loop: the states. Changes h; b is lifted by 7. In assembly: the compiler does not keep b and c of all 16 states
- * in registers, nor the loop's count in LR.
+/* Second loop: the states. Changes h; b is lifted by 7. b and c of all 16 states stay in registers.
  *
  *   q0  t, then whole           q3      the mantissa
  *   q1  g, then h               q4, q5  b and c of the first eight states
@@ -357,36 +386,61 @@ APART static void states_mve(prepared *of, int32_t count, const int16_t *A, cons
 
 /* Third loop: `output`. The sum has 33 bits: VHADD halves it on the way, which changes no rounding at 2^2 and above, where
  * a half is still to be added. */
-APART static void outputs_mve(const uvlm_scan *r, int32_t i, int32_t count, const prepared *of, const int8_t *u,
-                                   int8_t *y) {
-    const int32_t *read_m = r->read_m + i, direct_m = r->direct_m, right = -(r->direct_s > 32 ? 32 : r->direct_s);
-    const int32_t rest = 1 - r->places;
-    const int16_t *D = r->D + i, zero_u = (int16_t)r->zero_u, zero_y = (int16_t)r->zero_y;
+APART static void outputs_mve(const uvlm_scan *r, int32_t i, int32_t count, const prepared *of, const int8_t *u, int8_t *y) {
+    const int32_t *read_m = r->read_m + i;
+    const int16_t *D = r->D + i;
     const int8_t *read_s = r->read_s + i;
     const uint32x4_t other = vmulq_n_u32(vidupq_n_u32(0, 2), sizeof *of);
     u += i, y += i;
-    for (int32_t k = count >> 3; k > 0; k--, of += 8, read_m += 8, read_s += 8, D += 8, u += 8, y += 8) {
-        int16x8_t shift = vnegq_s16(vldrbq_s16(read_s));
-        int32x4x2_t m = vld2q_s32(read_m);
-        int32x4_t even = vqrdmulhq_s32(vldrwq_gather_offset_s32(&of->read, other), m.val[0]);
-        int32x4_t odd = vqrdmulhq_s32(vldrwq_gather_offset_s32(&of[1].read, other), m.val[1]);
-        even = vrshlq_s32(even, vreinterpretq_s32_s16(shift));
-        odd = vrshlq_s32(odd, vreinterpretq_s32_s16(vrev32q_s16(shift)));
-        int16x8_t in = vsubq_n_s16(vldrbq_s16(u), zero_u), d = vldrhq_s16(D);
-        even = vhaddq_s32(even, vrshlq_n_s32(vqrdmulhq_n_s32(vmullbq_int_s16(d, in), direct_m), right));
-        odd = vhaddq_s32(odd, vrshlq_n_s32(vqrdmulhq_n_s32(vmulltq_int_s16(d, in), direct_m), right));
-        even = vrshlq_n_s32(even, rest);
-        odd = vrshlq_n_s32(odd, rest);
-        int16x8_t both = vqmovntq_s32(vqmovnbq_s32(vreinterpretq_s16_s32(even), even), odd);
-        both = vqaddq_n_s16(both, zero_y);
-        vstrbq_s16(y, vreinterpretq_s16_s8(vqmovnbq_s16(vreinterpretq_s8_s16(both), both)));
-    }
+    __asm volatile(
+        "dls lr, %[n]\n"
+        "1:\n"
+        "vldrb.s16 q0, [%[read_s]], #8\n"
+        "vneg.s16 q0, q0\n"
+        "vldrw.u32 q1, [%[of], %q[other]]\n"
+        "add %[of], #16\n"
+        "vldrw.u32 q2, [%[of], %q[other]]\n"
+        "add %[of], #112\n"
+        "vld20.32 {q3, q4}, [%[read_m]]\n"
+        "vld21.32 {q3, q4}, [%[read_m]]!\n"
+        "vqrdmulh.s32 q1, q1, q3\n"
+        "vqrdmulh.s32 q2, q2, q4\n"
+        "vrshl.s32 q1, q1, q0\n"
+        "vrev32.16 q3, q0\n"
+        "vrshl.s32 q2, q2, q3\n"
+        "vldrb.s16 q0, [%[u]], #8\n"
+        "vsub.i16 q0, q0, %[zero_u]\n"
+        "vldrh.u16 q3, [%[D]], #16\n"
+        "vmullb.s16 q4, q3, q0\n"
+        "vmullt.s16 q3, q3, q0\n"
+        "vqrdmulh.s32 q4, q4, %[m]\n"
+        "vqrdmulh.s32 q3, q3, %[m]\n"
+        "vrshl.s32 q4, %[right]\n"
+        "vrshl.s32 q3, %[right]\n"
+        "vhadd.s32 q1, q1, q4\n"
+        "vhadd.s32 q2, q2, q3\n"
+        "vrshl.s32 q1, %[rest]\n"
+        "vrshl.s32 q2, %[rest]\n"
+        "vqmovnb.s32 q1, q1\n"
+        "vqmovnt.s32 q1, q2\n"
+        "vqadd.s16 q1, q1, %[zero_y]\n"
+        "vqmovnb.s16 q1, q1\n"
+        "vstrb.16 q1, [%[y]], #8\n"
+        "le lr, 1b\n"
+        : [of] "+r"(of), [read_m] "+r"(read_m), [read_s] "+l"(read_s), [D] "+r"(D), [u] "+l"(u), [y] "+l"(y)
+        : [n] "r"(count >> 3), [m] "r"(r->direct_m), [right] "r"(-(r->direct_s > 32 ? 32 : r->direct_s)),
+          [rest] "r"(1 - r->places), [zero_u] "r"(r->zero_u), [zero_y] "r"(r->zero_y), [other] "t"(other)
+        : "lr", "q0", "q1", "q2", "q3", "q4", "memory");
 }
 
 /* False if a shift that no table of the model's makes wants the plain way: to the left, or none. */
 static int shifts_mve(const uvlm_scan *r) {
+    const int8_t *read_s = r->read_s;
     int8_t least = 0;
-    for (int32_t i = 0; i < r->channels; i++) least = r->read_s[i] < least ? r->read_s[i] : least;
+    for (int32_t left = r->channels; left > 0; left -= 16, read_s += 16) {
+        mve_pred16_t p = vctp8q((uint32_t)left);
+        least = vminvq_p_s8(least, vldrbq_z_s8(read_s, p), p);
+    }
     return least >= 0 && r->direct_s >= 0 && r->places > 1;
 }
 
