@@ -93,6 +93,17 @@ static int32_t position_mve(const uvlm_add *r, const int8_t *a, const int8_t *b,
     }
     return eights << 3;
 }
+
+/* All positions of a dense x, plus one number each: GSM's bias map. Channels are eights. */
+static void ones_mve(const uvlm_add *r, const int8_t *x, const int8_t *other, int8_t *y) {
+    const int32x4_t by = vdupq_n_s32(r->factor_x);
+    const int32_t eights = r->channels >> 3, right = -r->s, zero_y = r->zero_y;
+    const uint32_t factor = (uint32_t)r->factor_other;
+    const uint32_t zeros = (uint32_t)r->zero_x * (uint32_t)r->factor_x + (uint32_t)r->zero_other * factor;
+    for (int32_t l = r->positions; l > 0; l--, x += r->x_position, other += r->other_position, y += r->channels) {
+        eights_of_one(eights, x, by, (int32_t)((uint32_t)*other * factor - zeros), right, zero_y, y);
+    }
+}
 #endif
 
 #ifdef UVLM_WASM
@@ -130,6 +141,12 @@ int uvlm_add_s8_ahead(int form, const uvlm_add *r, const int8_t *x, const int8_t
 #ifdef UVLM_X86
     if (form == UVLM_AVX512 && r->x_channel <= 1 && r->other_channel <= 1 && r->s > 0) {
         add_avx512(r, x, other, y, next);
+        return UVLM_OK;
+    }
+#endif
+#ifdef UVLM_HELIUM
+    if (form == UVLM_MVE && r->x_channel == 1 && r->other_channel == 0 && r->channels % 8 == 0) {
+        ones_mve(r, x, other, y);
         return UVLM_OK;
     }
 #endif
