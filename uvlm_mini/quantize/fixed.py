@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import numpy as np
 
-EXP2 = (23170, 8030, 1393, 162, 13)  # in Q15: 2^((g - 1) / 2) as c0 + g (c1 + g (c2 + g (c3 + g c4))), g from -1 to 1
+EXP2 = (23170, 8030, 1393, 162, 13)  # in Q15: 2^((g - 1) / 2) is c0 + g (c1 + g (c2 + g (c3 + g c4))), g in [-1, 1)
 INT8, INT16, INT32 = (-128, 127), (-(2**15), 2**15 - 1), (-(2**31), 2**31 - 1)
 PLACES = 16  # binary places of a logarithm to base 2: an argument of `power` and a result of `logarithm`
 
@@ -122,12 +122,13 @@ def rounded(a: np.ndarray, b: np.ndarray | int) -> np.ndarray:
 
 
 def power_q15(t: np.ndarray, places: np.ndarray | int) -> np.ndarray:
-    """2^(t * 2^-places) in Q15 in 16 bits throughout, for int16 t up to 0 and places from 1 to 15; 0 to 32,767.
+    """2^(t * 2^-places) in Q15, in 16 bits throughout, for int16 t up to 0 and places from 1 to 15; 0 to 32,767.
 
-    The exponent is whole + (g - 1) / 2 with g in [-1, 1): whole is t * 2^-places + 1/2 with its half rounded up, and g
-    what is left, as a number in Q15. So g goes into the polynomial as it is: 2^((g - 1) / 2) is in [1/2, 1), one int16,
-    and no partial sum leaves int16 but the last, which saturates. It is shifted right by -whole, halves up; or left, and
-    then it saturates: t = 0 gives whole = 1, g = -1 and 32,767. So does any t above 0, which no table makes.
+    The exponent is whole + (g - 1) / 2 with g in [-1, 1): whole is the next integer above it. Half of one is added to
+    t, so that whole is t * 2^-places rounded, halves up, and g what a shift to the left leaves of t, a number in Q15.
+    The polynomial in g gives 2^((g - 1) / 2), from 1/2 to 1; its last sum saturates, all others are int16. It is
+    shifted right by -whole, halves up; or left, and then it saturates: t = 0 gives whole = 1, g = -1 and 32,767. So
+    does any t above 0, which no table makes.
 
     The polynomial is off by 1.75 units of Q15 at most, near a whole exponent by 1.3, and the result by as much: a shift
     to the right makes less of it, and adds half a unit of its own rounding.

@@ -234,8 +234,8 @@ def scan(
 
     delta  softplus(dt) from two tables, mantissa in [2^14, 2^15) and shift k
     decay  2^-(delta |A| log2 e) in Q15: the exponent in int16, with as many binary places as its largest one leaves
-    write  g (b - zero) 2^-8, g being delta (u - zero) requantised to int16: halves up, as decay h. g saturates where the
-           largest b would fill the state, whose range is 16 times what calibration saw
+    write  g (b - zero) 2^-8, g being delta (u - zero) requantised to int16; halves up, as decay h. g saturates where
+           the largest b would fill the state, whose range is 16 times what calibration saw
     h      decay h plus write, saturated to int16
     y      sum of h (c - zero) and D (u - zero), both requantised to 2^-places of the unit of y, added, shifted half up
 
