@@ -20,7 +20,7 @@ from uvlm_mini.quantize.integer_ops import Record
 from uvlm_mini.quantize.tables import Scale
 
 CHANNELS, STATES, STEPS = 1024, 16, 20
-HEADROOM = 1.5  # the int16 state's range over the largest value seen
+HEADROOM = 3.0  # the int16 state's range over the largest value seen; less than 2.5, and large steps saturate
 
 
 class Given(NamedTuple):

@@ -106,7 +106,9 @@ def segments(blob: bytes) -> list[Segment]:
             found[-1] = last._replace(bytes=at + size - last.at)
         else:
             found.append(Segment(what, at, size))
-    return [*found, Segment("tables and words", head["texts"], len(blob) - head["texts"])]
+    end = found[-1].at + found[-1].bytes
+    tables = min(head[name] for name in ("powers", "logs", "texts") if head[name] >= end)  # those that no record has
+    return [*found, Segment("tables and words", tables, len(blob) - tables)]
 
 
 def plot_layout(blob: bytes) -> Figure:

@@ -136,7 +136,7 @@ def power_q15(t: np.ndarray, places: np.ndarray | int) -> np.ndarray:
     t, places = wide(t), wide(places)
     t = saturate(t + (1 << (places - 1)), INT16)
     whole, g = shift_half_up(t, places), (wide(t) << (16 - places)).astype(np.int16)
-    power = np.int64(EXP2[4])
+    power = wide(EXP2[4])
     for term in EXP2[3::-1]:
         power = rounded(power, g) + term
     power = np.minimum(power, 32767)

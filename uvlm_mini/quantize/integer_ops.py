@@ -245,7 +245,8 @@ def scan(
     mantissa, k = wide(a["mantissa"])[wide(dt) + 128], wide(a["shift"])[wide(dt) + 128]  # (B, I)
     u, b, c = wide(u) - r.number("zero_u"), wide(b) - r.number("zero_b"), wide(c) - r.number("zero_c")
     places = np.maximum(k + a["A_shift"], 1)  # (B, I)
-    spare = np.maximum(places - 15, 0)  # more than 15 places would be lost in Q15, so the mantissa goes without them
+    # More than 15 places would be lost in Q15, so the mantissa goes without them. One below 1 counts as 1.
+    spare = np.maximum(places - 15, 0)
     t = rounded(np.maximum(shift_half_up(mantissa, spare), 1)[..., None], a["A"])  # (B, I, N)
     decay = power_q15(t, (places - spare)[..., None])
     g = saturate(requantise(mantissa * u, a["write_m"], a["write_s"] + k), INT16)  # (B, I)
