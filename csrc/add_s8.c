@@ -45,6 +45,32 @@ static inline int16x8_t eight_mve(int32x4_t even, int32x4_t odd, int32_t right, 
     return vreinterpretq_s16_s8(vqmovnbq_s16(vreinterpretq_s8_s16(both), both));
 }
 
+/* Eight times `eights` channels of `a` times a factor, plus what is the same for all. In assembly, for the compiler
+ * copies a register before each of the two that are narrowed in place. */
+static void eights_of_one(int32_t eights, const int8_t *a, int32x4_t by, int32_t rest, int32_t right, int32_t zero,
+                          int8_t *y) {
+    __asm volatile(
+        "wls lr, %[n], 2f\n"
+        "1:\n"
+        "vldrb.s16 q0, [%[a]], #8\n"
+        "vmovlb.s16 q1, q0\n" /* the even channels */
+        "vmovlt.s16 q0, q0\n" /* the odd ones */
+        "vmlas.s32 q1, %q[by], %[rest]\n"
+        "vmlas.s32 q0, %q[by], %[rest]\n"
+        "vrshl.s32 q1, %[right]\n"
+        "vrshl.s32 q0, %[right]\n"
+        "vqmovnb.s32 q1, q1\n"
+        "vqmovnt.s32 q1, q0\n"
+        "vqadd.s16 q1, q1, %[zero]\n"
+        "vqmovnb.s16 q1, q1\n"
+        "vstrb.16 q1, [%[y]], #8\n"
+        "le lr, 1b\n"
+        "2:\n"
+        : [a] "+l"(a), [y] "+l"(y)
+        : [n] "r"(eights), [by] "t"(by), [rest] "r"(rest), [right] "r"(right), [zero] "r"(zero)
+        : "lr", "q0", "q1", "memory");
+}
+
 /* Eight channels of one position at a time, `a` dense, `b` dense or the same for all; how many were done. The zero
  * points are taken off together: sums are right modulo 2^32, and end within int32. */
 static int32_t position_mve(const uvlm_add *r, const int8_t *a, const int8_t *b, int32_t factor_a, int32_t factor_b,
@@ -63,13 +89,20 @@ static int32_t position_mve(const uvlm_add *r, const int8_t *a, const int8_t *b,
             vstrbq_s16(y, eight_mve(even, odd, right, zero_y));
         }
     } else {
-        for (int32_t k = eights; k > 0; k--, a += 8, y += 8) {
-            int16x8_t u = vldrbq_s16(a);
-            int32x4_t even = vmlasq_n_s32(vmovlbq_s16(u), by, rest), odd = vmlasq_n_s32(vmovltq_s16(u), by, rest);
-            vstrbq_s16(y, eight_mve(even, odd, right, zero_y));
-        }
+        eights_of_one(eights, a, by, rest, right, zero_y, y);
     }
     return eights << 3;
+}
+
+/* All positions of a dense x, plus one number each: GSM's bias map. Channels are eights. */
+static void ones_mve(const uvlm_add *r, const int8_t *x, const int8_t *other, int8_t *y) {
+    const int32x4_t by = vdupq_n_s32(r->factor_x);
+    const int32_t eights = r->channels >> 3, right = -r->s, zero_y = r->zero_y;
+    const uint32_t factor = (uint32_t)r->factor_other;
+    const uint32_t zeros = (uint32_t)r->zero_x * (uint32_t)r->factor_x + (uint32_t)r->zero_other * factor;
+    for (int32_t l = r->positions; l > 0; l--, x += r->x_position, other += r->other_position, y += r->channels) {
+        eights_of_one(eights, x, by, (int32_t)((uint32_t)*other * factor - zeros), right, zero_y, y);
+    }
 }
 #endif
 
@@ -108,6 +141,12 @@ int uvlm_add_s8_ahead(int form, const uvlm_add *r, const int8_t *x, const int8_t
 #ifdef UVLM_X86
     if (form == UVLM_AVX512 && r->x_channel <= 1 && r->other_channel <= 1 && r->s > 0) {
         add_avx512(r, x, other, y, next);
+        return UVLM_OK;
+    }
+#endif
+#ifdef UVLM_HELIUM
+    if (form == UVLM_MVE && r->x_channel == 1 && r->other_channel == 0 && r->channels % 8 == 0) {
+        ones_mve(r, x, other, y);
         return UVLM_OK;
     }
 #endif

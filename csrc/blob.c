@@ -29,7 +29,7 @@ static const struct {
     KIND(1, 1, uvlm_look_up),   KIND(4, 4, uvlm_gemm), KIND(4, 4, uvlm_gemm),  KIND(2, 4, uvlm_word),
     KIND(4, 16, uvlm_conv),     KIND(1, 12, uvlm_add), KIND(1, 12, uvlm_mul),  KIND(0, 7, uvlm_mean),
     KIND(0, 7, uvlm_mean),      KIND(0, 9, uvlm_pool), KIND(0, 9, uvlm_pool),  KIND(0, 6, uvlm_parts),
-    KIND(0, 6, uvlm_parts),     KIND(3, 11, uvlm_grn), KIND(3, 6, uvlm_layer_norm), KIND(10, 9, uvlm_scan),
+    KIND(0, 6, uvlm_parts),     KIND(3, 11, uvlm_grn), KIND(3, 6, uvlm_layer_norm), KIND(9, 9, uvlm_scan),
     KIND(4, 2, uvlm_scores),    KIND(1, 1, uvlm_softmax), KIND(0, 7, uvlm_attend), KIND(5, 4, uvlm_first),
     KIND(10, 6, uvlm_lstm),
 #undef KIND
@@ -41,7 +41,7 @@ enum { KINDS_COUNT = (int)(sizeof KINDS / sizeof KINDS[0]) };
     typedef char type##_must_be_dense[sizeof(type) - (arrays) * sizeof(void *) - (numbers) * sizeof(int32_t) < 8 ? 1 : -1]
 DENSE(uvlm_look_up, 1, 1);
 DENSE(uvlm_conv, 4, 16);
-DENSE(uvlm_scan, 10, 9);
+DENSE(uvlm_scan, 9, 9);
 DENSE(uvlm_lstm, 10, 6);
 
 static int64_t product(int64_t a, int64_t b) { return uvlm_product(a, b); }
@@ -102,10 +102,9 @@ static void needs(int32_t kind, const void *numbers, int64_t need[10]) {
         need[0] = 2 * 256;
         need[1] = 256;
         need[2] = product(2, product(n->channels, n->states));
-        need[3] = need[6] = need[8] = uvlm_within(n->channels);
-        need[4] = 4 * 257;
-        need[5] = need[7] = product(4, n->channels);
-        need[9] = product(2, n->channels);
+        need[3] = need[5] = need[7] = uvlm_within(n->channels);
+        need[4] = need[6] = product(4, n->channels);
+        need[8] = product(2, n->channels);
         return;
     }
     case UVLM_SCORES: {

@@ -72,6 +72,23 @@ static inline int32_t uvlm_power(int32_t t, const int32_t *powers) {
     return uvlm_shift_half_up(uvlm_sum(low, -(uvlm_sum(uvlm_times(fall, rest), 128) >> 8)), whole);
 }
 
+/* a * b * 2^-15, halves up, of numbers of 16 bits: one instruction of every vector unit here. Not both -32,768 there. */
+static inline int32_t uvlm_rounded(int32_t a, int32_t b) { return (a * b + (1 << 14)) >> 15; }
+
+/* 2^((g - 1) / 2) in Q15 is C0 + g (C1 + g (C2 + g (C3 + g C4))) for g in Q15. Partial sums are int16; the last saturates. */
+enum { UVLM_EXP2_0 = 23170, UVLM_EXP2_1 = 8030, UVLM_EXP2_2 = 1393, UVLM_EXP2_3 = 162, UVLM_EXP2_4 = 13 };
+
+/* 2^(t * 2^-places) in Q15, 0 to 32,767, for int16 t and places from 1 to 15. t above 0 gives what 0 gives: 32,767. */
+static inline int32_t uvlm_power_q15(int32_t t, int32_t places) {
+    t = uvlm_to_s16(t + (1 << (places - 1)));
+    int32_t whole = (t + (1 << (places - 1))) >> places, g = (int16_t)((uint32_t)t << (16 - places));
+    int32_t power = uvlm_rounded(UVLM_EXP2_4, g) + UVLM_EXP2_3;
+    power = uvlm_rounded(power, g) + UVLM_EXP2_2;
+    power = uvlm_rounded(power, g) + UVLM_EXP2_1;
+    power = uvlm_to_s16(uvlm_rounded(power, g) + UVLM_EXP2_0);
+    return whole > 0 ? 32767 : uvlm_shift_half_up(power, -whole);
+}
+
 /* log2 x in Q16 for x from 1 to 2^62; logs: 257 numbers. */
 static inline int32_t uvlm_logarithm(int64_t x, const int32_t *logs) {
     int32_t place = uvlm_leading((uint64_t)x);

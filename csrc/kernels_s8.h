@@ -128,9 +128,8 @@ int uvlm_layer_norm_s8_as(int form, const uvlm_layer_norm *r, const int8_t *x, i
 typedef struct {
     const int16_t *mantissa; /* (256) softplus of dt, with */
     const int8_t *shift;     /* (256) */
-    const int16_t *A;        /* (channels, states) */
+    const int16_t *A;        /* (channels, states), below 0 */
     const int8_t *A_shift;   /* (channels) */
-    const int32_t *powers;   /* (257) */
     const int32_t *write_m;  /* (channels) */
     const int8_t *write_s;   /* (channels) */
     const int32_t *read_m;   /* (channels) */

@@ -16,7 +16,7 @@
 
 /* declarations */
 enum {
-    UVLM_VERSION = 1,
+    UVLM_VERSION = 2,
     UVLM_LONGEST = 126, /* words a caption may have */
     UVLM_WIDEST = 8,    /* beginnings a beam may keep */
     UVLM_BROKEN = 5,    /* status: no blob, cut off, of another version, or its checksum is wrong */

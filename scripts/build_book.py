@@ -35,10 +35,9 @@ def sources() -> list[Path]:
     found += (ROOT / "benchmarks").glob("**/notebooks.*")  # of the page of times: what measures, and what it wrote
     for name in SOURCE_DIRS:
         for path in (ROOT / name).rglob("*"):
-            generated = {BUILD, STUDENT, *MADE} & {*path.parents} or {".ipynb_checkpoints", "__pycache__"} & {
-                *path.parts
-            }
-            if path.is_file() and not generated:
+            generated = {BUILD, STUDENT, *MADE} & {*path.parents}
+            cached = {".ipynb_checkpoints", "__pycache__"} & {*path.parts}
+            if path.is_file() and not generated and not cached:
                 found.append(path)
     return found
 

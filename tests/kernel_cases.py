@@ -264,8 +264,10 @@ def scan(dice: Dice, wild: bool) -> Case:
         for name in ("write", "read"):
             found = dice.multiplier(True, (channels,), None, 0)
             parts |= {f"{name}_m": found["m"], f"{name}_s": found["s"]}
+        rates = dice.one(((-1, -1), (32767, 32767), (-32768, 32767)))
         parts |= {
-            "A": dice.one((1, 32767)) + 0 * parts["A"],
+            "A": dice.whole(*rates, (channels, states)).astype(np.int16),
+            "A_shift": dice.whole(-40, 60, (channels,)).astype(np.int8),
             "D": np.full(channels, dice.one((-32767, 32767)), np.int16),
         }
         parts |= {"direct_m": dice.one(M), "direct_s": dice.whole(-31, 32), "places": dice.whole(0, 8)}

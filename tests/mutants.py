@@ -1003,10 +1003,24 @@ MUTANTS = (
     ),
     Mutant(
         "c lets a decay be one",
-        "csrc/scan_s16.c",
-        "if (decay > 32767) decay = 32767;",
-        ";",
+        "csrc/fixed.h",
+        "return whole > 0 ? 32767 :",
+        "return whole > 0 ? 32768 :",
         "tests/test_kernels_s8.py",
+    ),
+    Mutant(
+        "c forgets the step of a slow channel",
+        "csrc/scan_s16.c",
+        "mantissa < 1 ? 1 : mantissa",
+        "mantissa",
+        "tests/test_kernels_s8.py",
+    ),
+    Mutant(
+        "a slow channel forgets its step",
+        "uvlm_mini/quantize/integer_ops.py",
+        "np.maximum(shift_half_up(mantissa, spare), 1)",
+        "shift_half_up(mantissa, spare)",
+        "tests/test_integer.py",
     ),
     Mutant(
         "c pads with zero",

@@ -147,6 +147,30 @@ def test_power_over_its_whole_range() -> None:
     assert fixed.power(np.array([0, 1 << 16, 30 << 16]), tables.powers()).tolist() == [2**30, 2**29, 1]
 
 
+def test_power_q15_over_its_whole_range() -> None:
+    """Every argument with every number of places: within the bound that the text gives, near a whole exponent too."""
+    t = np.arange(-(2**15), 1)
+    for places in range(1, 16):
+        found, exact = fixed.power_q15(t, places), 2.0 ** (15 + t * 2.0**-places)
+        off = np.abs(found - exact)
+        assert off.max() <= 1.75 and off[t * 2.0**-places > -1 / 256].max() <= 1.3
+        shifted = exact < 2**14 * 0.99
+        assert (off[shifted] <= 1.75 / 2 + 0.5).all()
+        assert found[-1] == 32767 and found.min() >= 0 and found.max() <= 32767
+        assert (fixed.power_q15(-t, places) == 32767).all()
+
+
+def test_no_partial_sum_of_the_power_leaves_int16() -> None:
+    """So 16 bits are enough for each; the last sum reaches 2^15, for which it saturates."""
+    g = np.arange(-(2**15), 2**15)
+    power = np.int64(fixed.EXP2[4])
+    for term in fixed.EXP2[3:0:-1]:
+        power = fixed.rounded(power, g) + term
+        assert power.min() >= -(2**15) and power.max() < 2**15
+    power = fixed.rounded(power, g) + fixed.EXP2[0]
+    assert power.min() == 2**14 and power.max() == 2**15
+
+
 @given(st.integers(1, 2**62))
 @example(1)
 @example(2**62)

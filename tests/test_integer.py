@@ -284,9 +284,12 @@ def test_layer_norm(hidden: int) -> None:
     assert np.abs(KERNELS["layer_norm"](r, x) - real).max() < 0.6
 
 
-@pytest.mark.parametrize(("channels", "states"), [(5, 2), (320, 16), (64, 64)])
-def test_scan(channels: int, states: int) -> None:
-    """The state within 2 units and 2^-10 of what changes it, y within 0.7 units, of the float recurrence."""
+@pytest.mark.parametrize(("channels", "states", "bits"), [(5, 2, 10), (320, 16, 10), (64, 64, 9)])
+def test_scan(channels: int, states: int, bits: int) -> None:
+    """The state within 2 units and 2^-bits of what changes it, y within 0.7 units, of the float recurrence.
+
+    One state in 64 decays 64 times as fast as another, and the exponents of both have as many places in int16.
+    """
     dice = np.random.default_rng(channels)
     a = -np.exp(dice.normal(0, 0.3, (channels, states))) * np.arange(1, states + 1)
     d, h_unit = dice.normal(1, 0.5, channels), 2.0 ** dice.uniform(-13, -11, channels)
@@ -294,7 +297,7 @@ def test_scan(channels: int, states: int) -> None:
     x_dt, x_u, x_b, x_c = (
         dice.integers(-128, 128, (6, n)).astype(np.int8) for n in (channels, channels, states, states)
     )
-    h = dice.integers(-9000, 9000, (6, channels, states)).astype(np.int16)
+    h = dice.integers(-32767, 32768, (6, channels, states)).astype(np.int16)
     delta = tables.softplus(dt.of(x_dt))[..., None]
     kept = np.exp(delta * a) * h * h_unit[:, None]
     write = delta * u.of(x_u)[..., None] * b.of(x_b)[:, None]
@@ -303,21 +306,43 @@ def test_scan(channels: int, states: int) -> None:
     r = Record("scan", (), (), *parts(units.scan(a, d, h_unit, dt, u, b, c, made)))
     y, h_next = KERNELS["scan"](r, x_dt, x_u, x_b, x_c, h)
     h_real = (kept + write) / h_unit[:, None]
+    per_b = delta[..., 0] * u.of(x_u) * b.step / h_unit  # what one unit of B writes: 128 fill int16 at the largest B
+    held = np.broadcast_to((np.abs(per_b) < 127.9)[..., None], h.shape)
+    h_next, h_real, h, write = (np.where(held, part, 0) for part in (h_next, h_real, h, write))
     inside = np.abs(h_real) < 2**15 - 1
     off = np.abs(h_next - h_real)
-    assert inside.mean() > 0.5 and (off <= 2 + (np.abs(h) + np.abs(write) / h_unit[:, None]) * 2.0**-10)[inside].all()
+    assert held.mean() > 0.6 and inside[held].mean() > 0.5 and (channels < 9 or not inside.all())
+    assert (off <= 2 + (np.abs(h) + np.abs(write) / h_unit[:, None]) * 2.0**-bits)[inside].all()
     assert (np.abs(h_next.astype(int)) >= 2**15 - 1)[~inside].all()  # saturated, not wrapped
-    fits = inside.all(2)
+    fits = (inside & held).all(2)
     assert np.abs(y - (y_real / made.step + made.zero))[fits].max() < 0.7
 
 
+@pytest.mark.parametrize("rate", [1e-3, 1e-5, 1e-7, 1e-9])
+def test_a_slow_channel_keeps_its_state(rate: float) -> None:
+    """However small steps and rates are, the decay is right within two units of Q15; it is never far from 1."""
+    states = 4
+    dt, one = Scale(0.08, 100), Scale(0.05, 0)
+    a = -rate * np.arange(1.0, states + 1)[None]
+    r = Record("scan", (), (), *parts(units.scan(a, np.ones(1), np.array([1e-4]), dt, one, one, one, Scale(1.0, 0))))
+    x = np.arange(-128, 128, dtype=np.int8)[:, None]  # every step size; the other inputs write and read nothing
+    none, none_of_all = np.zeros((256, 1), np.int8), np.zeros((256, states), np.int8)
+    h = np.full((256, 1, states), 30000, np.int16)
+    _, h_next = KERNELS["scan"](r, x, none, none_of_all, none_of_all, h)
+    exact = np.exp(tables.softplus(dt.of(x))[..., None] * a)
+    assert np.abs(h_next / 30000 - exact).max() < 2.5 * 2.0**-15
+
+
 def test_a_state_that_is_too_large_saturates() -> None:
-    """The largest step, input and B there are, on a state at its end: it stays at its end."""
+    """The largest step, input and B there are, on a state at its end: it is forgotten, and what B times the largest
+    int16 gives is written anew. With a smaller step some of it is kept, and the sum stays at the end."""
     one = Scale(0.1, -128)
     ready = units.scan(-np.ones((1, 1)), np.ones(1), np.array([1e-4]), one, one, one, one, Scale(1.0, 0))
     r = Record("scan", (), (), *parts(ready))
     full, h = np.full((1, 1), 127, np.int8), np.full((1, 1, 1), 2**15 - 1, np.int16)
-    assert KERNELS["scan"](r, full, full, full, full, h)[1].item() == 2**15 - 1
+    assert KERNELS["scan"](r, full, full, full, full, h)[1].item() == (2**15 - 1) * 255 // 256
+    less = np.full((1, 1), -126, np.int8)  # a step of ln(1 + e^0.2)
+    assert KERNELS["scan"](r, less, full, full, full, h)[1].item() == 2**15 - 1
 
 
 def parts(ready: dict) -> tuple[dict, dict]:

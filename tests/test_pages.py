@@ -93,8 +93,6 @@ def test_page_is_light(page: str, built_book: Path, browser: Browser) -> None:
     total = sum(loaded.values())
     told = f"{total:,} bytes, of which {sorted(loaded.items(), key=lambda item: -item[1])[:5]}"
     assert total > LIGHTEST, f"only {told}"  # otherwise nothing was seen
-    if total > HEAVIEST and "embed-amd.js" in loaded:
-        pytest.xfail(f"the widget manager alone is {loaded['embed-amd.js']:,} bytes: {told}")
     assert total <= HEAVIEST, told
 
 

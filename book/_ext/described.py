@@ -35,11 +35,13 @@ def first_paragraph(doctree: nodes.document) -> str:
 
 def shortened(text: str) -> str:
     """As many whole sentences as fit, or else as many whole words."""
-    if len(text) <= LONGEST:
+    if len(text) <= LONGEST and text.endswith((".", "?", "…")):
         return text
     cut = text[: LONGEST + 1]
     end = max(cut.rfind(mark) for mark in (". ", "? "))
-    return cut[: end + 1] if end >= SENTENCES else cut[: cut.rfind(" ", 0, LONGEST - 1)].rstrip(",;:") + " …"
+    if end >= (SENTENCES if len(text) > LONGEST else SHORTEST):  # a short one goes on in a table or a line of code
+        return cut[: end + 1]
+    return cut[: cut.rfind(" ", 0, LONGEST - 1)].rstrip(",;:") + " …"
 
 
 def describe(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:

@@ -67,23 +67,12 @@ TARGET(layer_norm_s8, uvlm_layer_norm, hidden, SAME,
        IN(int8_t, x, N(hidden)) OUT(int8_t, y, N(hidden)),
        &r, x, y)
 
-/* All forms agree on tables as Python makes them: no minus before the decay, powers that fall. Others harm nobody. */
-static int as_made(int16_t *mantissa, int16_t *A, double count, int32_t *powers) {
-    if (fuzz_byte() & 1 || !mantissa || !A || !powers) return LOOSE;
-    for (int i = 0; i < 256; i++) mantissa[i] &= 0x7FFF;
-    for (double i = 0; i < count && fuzz_fits(); i++) A[(size_t)i] &= 0x7FFF;
-    for (int i = 0; i < 257; i++) powers[i] = (1 << 30) - (i << 21);
-    return SAME;
-}
-
 TARGET(scan_s16, uvlm_scan, channels, SAME,
        FIELD(mantissa, 256) FIELD(shift, 256) FIELD(A, N(channels) * N(states)) FIELD(A_shift, N(channels))
-       FIELD(powers, 257) FIELD(write_m, N(channels)) FIELD(write_s, N(channels)) FIELD(read_m, N(channels))
+       FIELD(write_m, N(channels)) FIELD(write_s, N(channels)) FIELD(read_m, N(channels))
        FIELD(read_s, N(channels)) FIELD(D, N(channels)) IN(int8_t, dt, N(channels)) IN(int8_t, u, N(channels))
        IN(int8_t, b, N(states)) IN(int8_t, c, N(states)) OUT(int16_t, h, N(channels) * N(states))
-       OUT(int8_t, y, N(channels))
-       kind = as_made((int16_t *)(uintptr_t)r.mantissa, (int16_t *)(uintptr_t)r.A, N(channels) * N(states),
-                      (int32_t *)(uintptr_t)r.powers), &r, dt, u, b, c, h, y)
+       OUT(int8_t, y, N(channels)), &r, dt, u, b, c, h, y)
 
 TARGET(scores_s8, uvlm_scores, positions, NO_FORMS,
        FIELD(weight, N(channels)) FIELD(bias, 1) FIELD(m, 1) FIELD(s, 1) IN(int8_t, x, N(positions) * N(channels))

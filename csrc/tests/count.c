@@ -65,7 +65,7 @@ static void convolutions(int form) {
 static void others(int form) {
     uint32_t counted;
     int status;
-    uvlm_scan r = {.mantissa = mantissa, .shift = table8, .A = a16, .A_shift = s_h, .powers = powers, .write_m = m};
+    uvlm_scan r = {.mantissa = mantissa, .shift = table8, .A = a16, .A_shift = s_h, .write_m = m};
     r.write_s = s, r.read_m = m, r.read_s = s, r.D = a16, r.channels = 1024, r.states = 16, r.places = 4;
     r.direct_m = m[0], r.direct_s = 8;
     UVLM_COUNT(counted, status = uvlm_scan_s16_as(form, &r, x, x + 2048, x + 4096, x + 5000, h, y));

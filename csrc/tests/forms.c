@@ -28,7 +28,7 @@ static int32_t from_to(int32_t low, int32_t high) { return low + (int32_t)(any()
 static int32_t word(void) { return (int32_t)(any() << 16 ^ any()); }
 
 static int8_t a8[ROOM], b8[ROOM], c8[ROOM], d8[ROOM], made8[2][MADE], shifts[MORE], more_shifts[MORE], table8[256];
-static int16_t a16[ROOM], b16[MORE], made16[2][1024], sigmoid[513], hyperbolic[513], mantissa[256];
+static int16_t a16[ROOM], b16[MORE], made16[2][1600], sigmoid[513], hyperbolic[513], mantissa[256];
 static int32_t bias[MORE], more_bias[MORE], m[MORE], more_m[MORE], made32[2][64], powers[257], roots[96];
 static int32_t scratch[MORE];
 
@@ -171,21 +171,22 @@ static int layer_norm(int form, int wild) {
 }
 
 static int scan(int form, int wild) {
-    uvlm_scan r = {.mantissa = mantissa, .shift = table8, .A = a16, .A_shift = shifts, .powers = powers};
+    uvlm_scan r = {.mantissa = mantissa, .shift = table8, .A = a16, .A_shift = shifts};
     r.write_m = m, r.write_s = more_shifts, r.read_m = more_m, r.read_s = d8, r.D = b16;
-    r.channels = from_to(1, 24), r.states = any() % 2 ? 16 : from_to(1, 40);
+    r.states = any() % 2 ? 16 : from_to(1, 40), r.channels = from_to(1, r.states == 16 ? 100 : 24);
     r.zero_u = from_to(-128, 127), r.zero_b = from_to(-128, 127), r.zero_c = from_to(-128, 127);
     r.zero_y = from_to(-128, 127), r.places = from_to(0, wild ? 31 : 8);
     r.direct_m = multiplier(wild), r.direct_s = from_to(wild ? -40 : 2, wild ? 40 : 12);
     int32_t all = r.channels * r.states;
     halves(a16, all);
-    for (int32_t i = 0; i < all; i++) a16[i] = (int16_t)(a16[i] & 0x7FFF); /* |A| and softplus are not negative */
-    for (int32_t i = 0; i < 256; i++) mantissa[i] = (int16_t)from_to(wild ? 0 : 1 << 14, 32767);
+    for (int32_t i = 0; i < all && !wild; i++) a16[i] = (int16_t)(a16[i] | -32768); /* A is negative */
+    for (int32_t i = 0; i < 256; i++) mantissa[i] = (int16_t)from_to(wild ? -32768 : 1 << 14, 32767);
     for (int32_t i = 0; i < 256; i++) table8[i] = (int8_t)(wild ? (int32_t)any() : from_to(10, 18));
     scales(m, more_shifts, r.channels, wild);
     scales(more_m, d8, r.channels, wild);
-    for (int32_t i = 0; i < r.channels; i++) shifts[i] = (int8_t)(wild ? (int32_t)any() : from_to(-6, 4));
-    for (int32_t i = 0; i < r.channels && !wild; i++) more_shifts[i] = (int8_t)from_to(-16, 2);
+    int32_t least = any() % 4 ? -1 : -6; /* of -6 come exponents that Helium's vectors do not take */
+    for (int32_t i = 0; i < r.channels; i++) shifts[i] = (int8_t)(wild ? (int32_t)any() : from_to(least, 12));
+    for (int32_t i = 0; i < r.channels && !wild; i++) more_shifts[i] = (int8_t)from_to(-8, 4);
     halves(b16, r.channels);
     bytes(b8, 2 * r.channels + 2 * r.states);
     halves(made16[0], all);

@@ -19,7 +19,7 @@ from ..kernels.s8 import Kernel
 from ..quantize.integer import Captioner
 from ..quantize.integer_ops import Program
 
-MAGIC, VERSION = 0x4D4C5655, 1  # "UVLM"
+MAGIC, VERSION = 0x4D4C5655, 2  # "UVLM"
 HEAD = (
     "magic", "version", "bytes", "checksum", "side", "words", "longest", "encoder", "step", "seeing", "saying",
     "pixels_at", "word_at", "logits_at", "map_at", "map", "map_zero", "contexts", "states", "powers", "logs", "texts",

@@ -254,7 +254,7 @@ def _scan(r: Record, *shapes: Shape) -> Sizes:
     if shapes != expected:
         raise _wrong(r, shapes, ", ".join(map(str, expected)))
     each = ("A_shift", "write_m", "write_s", "read_m", "read_s", "D")
-    tables = {"mantissa": 256, "shift": 256, "A": channels * states, "powers": 257}
+    tables = {"mantissa": 256, "shift": 256, "A": channels * states}
     numbers: Numbers = {"channels": channels, "states": states}
     return Sizes(((channels,), (channels, states)), numbers, tables | dict.fromkeys(each, channels))
 

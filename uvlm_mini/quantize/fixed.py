@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import numpy as np
 
+EXP2 = (23170, 8030, 1393, 162, 13)  # in Q15: 2^((g - 1) / 2) is c0 + g (c1 + g (c2 + g (c3 + g c4))), g in [-1, 1)
 INT8, INT16, INT32 = (-128, 127), (-(2**15), 2**15 - 1), (-(2**31), 2**31 - 1)
 PLACES = 16  # binary places of a logarithm to base 2: an argument of `power` and a result of `logarithm`
 
@@ -113,6 +114,33 @@ def power(t: np.ndarray, powers: np.ndarray) -> np.ndarray:
     low, high = wide(powers)[i], wide(powers)[i + 1]
     y = low - (((low - high) * rest + 128) >> 8)
     return np.where(whole > 30, 0, shift_half_up(y, np.minimum(whole, 30)))
+
+
+def rounded(a: np.ndarray, b: np.ndarray | int) -> np.ndarray:
+    """a * b * 2^-15, halves up: VQRDMULH of int16, VPMULHRSW of x86. Not both of them -32,768."""
+    return (wide(a) * wide(b) + 2**14) >> 15
+
+
+def power_q15(t: np.ndarray, places: np.ndarray | int) -> np.ndarray:
+    """2^(t * 2^-places) in Q15, in 16 bits throughout, for int16 t up to 0 and places from 1 to 15; 0 to 32,767.
+
+    The exponent is whole + (g - 1) / 2 with g in [-1, 1): whole is the next integer above it. Half of one is added to
+    t, so that whole is t * 2^-places rounded, halves up, and g what a shift to the left leaves of t, a number in Q15.
+    The polynomial in g gives 2^((g - 1) / 2), from 1/2 to 1; its last sum saturates, all others are int16. It is
+    shifted right by -whole, halves up; or left, and then it saturates: t = 0 gives whole = 1, g = -1 and 32,767. So
+    does any t above 0, which no table makes.
+
+    The polynomial is off by 1.75 units of Q15 at most, near a whole exponent by 1.3, and the result by as much: a shift
+    to the right makes less of it, and adds half a unit of its own rounding.
+    """
+    t, places = wide(t), wide(places)
+    t = saturate(t + (1 << (places - 1)), INT16)
+    whole, g = shift_half_up(t, places), (wide(t) << (16 - places)).astype(np.int16)
+    power = np.int64(EXP2[4])
+    for term in EXP2[3::-1]:
+        power = rounded(power, g) + term
+    power = np.minimum(power, 32767)
+    return np.where(whole > 0, 32767, shift_half_up(power, np.maximum(-whole, 0)))
 
 
 def logarithm(x: np.ndarray, logs: np.ndarray) -> np.ndarray:

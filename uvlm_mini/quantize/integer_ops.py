@@ -16,7 +16,20 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .fixed import INT8, INT16, divide, inverse_root, matmul, power, requantise, saturate, shift_half_up, wide
+from .fixed import (
+    INT8,
+    INT16,
+    divide,
+    inverse_root,
+    matmul,
+    power,
+    power_q15,
+    requantise,
+    rounded,
+    saturate,
+    shift_half_up,
+    wide,
+)
 
 
 @dataclass(frozen=True)
@@ -220,19 +233,24 @@ def scan(
     """One step of the SSM: (B, I) dt and u, (B, N) b and c, int8, and (B, I, N) h, int16 -> (B, I) y int8 and h.
 
     delta  softplus(dt) from two tables, mantissa in [2^14, 2^15) and shift k
-    decay  2^-(delta |A| log2 e): the argument in Q16, from 15 times 16 bits and one shift; Q15, 32,767 at most
-    write  delta (u - zero) (b - zero), requantised to the channel's unit of h
-    h      decay h, shifted half up by 15, plus write, saturated to int16
+    decay  2^-(delta |A| log2 e) in Q15: the exponent in int16, with as many binary places as its largest one leaves
+    write  g (b - zero) 2^-8, g being delta (u - zero) requantised to int16; halves up, as decay h. g saturates where
+           the largest b would fill the state, whose range is 16 times what calibration saw
+    h      decay h plus write, saturated to int16
     y      sum of h (c - zero) and D (u - zero), both requantised to 2^-places of the unit of y, added, shifted half up
+
+    All that is done for each state is in 16 bits but for the sum.
     """
     a = r.arrays
     mantissa, k = wide(a["mantissa"])[wide(dt) + 128], wide(a["shift"])[wide(dt) + 128]  # (B, I)
     u, b, c = wide(u) - r.number("zero_u"), wide(b) - r.number("zero_b"), wide(c) - r.number("zero_c")
-    t = shift_half_up(mantissa[..., None] * wide(a["A"]), (k + a["A_shift"])[..., None])  # (B, I, N)
-    decay = np.minimum(shift_half_up(power(t, a["powers"]), 15), 32767)
-    given = shift_half_up(mantissa * u, 1)[..., None] * b[:, None]  # (B, I, N), below 2^30
-    write = requantise(given, a["write_m"][:, None], (a["write_s"] + k)[..., None])
-    h = saturate(shift_half_up(decay * h, 15) + write, INT16)
+    places = np.maximum(k + a["A_shift"], 1)  # (B, I)
+    spare = np.maximum(places - 15, 0)  # more than 15 places would be lost in Q15, so the mantissa goes without them
+    t = rounded(np.maximum(shift_half_up(mantissa, spare), 1)[..., None], a["A"])  # (B, I, N)
+    decay = power_q15(t, (places - spare)[..., None])
+    g = saturate(requantise(mantissa * u, a["write_m"], a["write_s"] + k), INT16)  # (B, I)
+    write = rounded(g[..., None], b[:, None] << 7)  # (B, I, N)
+    h = saturate(rounded(decay, h) + write, INT16)
     read = requantise((wide(h) * c[:, None]).sum(2), a["read_m"], a["read_s"])  # (B, I)
     direct = requantise(wide(a["D"]) * u, r.number("direct_m"), r.number("direct_s"))
     y = shift_half_up(wide(read) + direct, r.number("places"))

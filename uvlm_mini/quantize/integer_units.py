@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from . import tables
-from .fixed import PLACES
 from .tables import LOG2E, Scale, factors, half_up, mantissas, multipliers
 
 LARGEST = 2**31 - 1
@@ -119,10 +118,8 @@ def scan(
     mantissa, k = mantissas(tables.softplus(dt.of(tables.LEVELS)))
     rate = -a * LOG2E  # (I, N)
     places = 14 - np.floor(np.log2(rate.max(1))).astype(int)  # (I,) so that the largest of a channel has 15 bits
-    A = np.minimum(half_up(rate * 2.0 ** places[:, None]), 32767).astype(np.int16)
-    if int(k.min()) + places.min() < PLACES:
-        raise ValueError("The SSM's step sizes times its decay rates are too large for int32; calibrate it again.")
-    write_m, write_s = multipliers(2 * u.step * b.step / h)
+    A = -np.clip(half_up(rate * 2.0 ** places[:, None]), 1, 32767).astype(np.int16)
+    write_m, write_s = multipliers(2.0**8 * u.step * b.step / h)
     D, d_step = short(d)
     read, direct = h * c.step / made.step, d_step * u.step / made.step
     reach = 2.0**15 * 255 * states * float(read.max()) + 2.0**15 * 255 * direct + 1
@@ -141,8 +138,7 @@ def scan(
         "mantissa": mantissa,
         "shift": k,
         "A": A,
-        "A_shift": (places - PLACES).astype(np.int8),
-        "powers": tables.powers(),
+        "A_shift": np.clip(places - 15, -128, 127).astype(np.int8),
         "write_m": write_m,
         "write_s": write_s,
         "read_m": read_m,
