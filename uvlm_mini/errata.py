@@ -181,7 +181,8 @@ def sums(read: Read) -> list[str]:
 def missed(read: Read) -> list[str]:
     """What this book set out to show, and did not."""
     asked = read("m55")["rows"]["reached"]
-    return [f"{what}: asked {row['asked']}, is {row['is']:.2f}" for what, row in asked.items() if not row["reached"]]
+    found = [f"{what}: asked {row['asked']}, is {row['is']:.2f}" for what, row in asked.items() if not row["reached"]]
+    return found or ["nothing of what was asked of instructions"]
 
 
 CHECKS: dict[str, Check] = {
