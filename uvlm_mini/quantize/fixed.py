@@ -21,7 +21,8 @@ as int32 has to spare before step 1; s is as much larger, and step 2's rounding 
 shifted right half up, (sum + 2^(s-1)) >> s. The compiler chooses s as large as int32 allows.
 
 **Functions.** Powers of two, logarithms and reciprocal square roots are read from small tables (see tables.py) and
-refined as each function below says. Their results are integers with a fixed number of binary places; Q15 means 15.
+refined as each function below says; the recurrence's power of two, in 16 bits, is a polynomial. Their results are
+integers with a fixed number of binary places; Q15 means 15.
 
 NumPy holds intermediate values as int64 throughout. Where C needs 64 bits too the text says so; all else fits in 32.
 """
