@@ -81,7 +81,8 @@ def test_norms_take_what_the_file_says(helium, objects, tmp_path) -> None:
 @needs_tools
 @pytest.mark.slow
 def test_steps_take_what_the_file_says(objects, tmp_path) -> None:
-    """Counted again, to the instruction while sources and tools are the same."""
+    """Counted again, to the instruction while sources and tools are the same: but for the few numbers of the tables that
+    another processor's float arithmetic rounds to the other side, and the branches that they decide."""
     made = result("m55")
     again = m55.steps(objects, tmp_path)
     same = record.source_hash(made["sources"]["files"]) == made["sources"]["sha256"] and made["note"] == m55.note()
@@ -89,7 +90,9 @@ def test_steps_take_what_the_file_says(objects, tmp_path) -> None:
         for name in (int8_steps.SSM, int8_steps.LSTM):
             row, old = again[build][name], made["rows"]["step"][build][name]
             if same:
-                assert row == old
+                assert set(row["operators"]) == set(old["operators"])
+                for kind, count in row["operators"].items():
+                    assert count == pytest.approx(old["operators"][kind], rel=1e-4), kind
             assert row["whole"] == pytest.approx(old["whole"], rel=made["spread"])
 
 

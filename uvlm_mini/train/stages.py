@@ -243,7 +243,7 @@ RECIPES: dict[str, tuple[Stage, ...]] = {
         Stage("scst", epochs=1, rate=3e-4, batch=32, clip=1.0, samples=3),
     ),
 }
-PICTURES = {"mini": 20_000, "class": 1_300}  # of the training split that a recipe uses
+PICTURES = {"mini": 20_000, "class": 1_000}  # of the training split that a recipe uses
 
 
 def torch_batch(values: dict[str, np.ndarray]) -> dict[str, Tensor]:
