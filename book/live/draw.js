@@ -70,6 +70,26 @@
     return cover;
   }
 
+  /* Calls use(pixel, cover) for every pixel that a shape touches, with how many of its 16 samples are covered. */
+  function touched(shape, points, pixels, use) {
+    const covers = COVERS[shape[0]], [left, top, right, bottom] = boxOf(shape, 0);
+    const spans = (from, to) => {
+      const reached = [];
+      for (let i = 0; i < pixels; i++) if (points[i * SAMPLES + SAMPLES - 1] >= from && points[i * SAMPLES] <= to) reached.push(i);
+      return reached;
+    };
+    const across = spans(left, right);
+    for (const j of spans(top, bottom)) {
+      for (const i of across) {
+        let cover = 0;
+        for (let y = j * SAMPLES; y < (j + 1) * SAMPLES; y++) {
+          for (let x = i * SAMPLES; x < (i + 1) * SAMPLES; x++) if (covers(shape, points[x], points[y], 0)) cover++;
+        }
+        if (cover) use(j * pixels + i, cover);
+      }
+    }
+  }
+
   class Drawing {
     constructor(data) {
       this.data = data; // units, roles, fixed, colors, kinds, backgrounds
@@ -131,10 +151,7 @@
           }
         }
         for (const { rgb, shape } of shapes) {
-          const mask = new Uint8Array(points.length ** 2);
-          mark(mask, shape, points, points, 0);
-          counted(mask, pixels).forEach((cover, p) => {
-            if (!cover) return;
+          touched(shape, points, pixels, (p, cover) => {
             for (let c = 0; c < 3; c++) {
               canvas[3 * p + c] = Math.floor((canvas[3 * p + c] * (16 - cover) + rgb[c] * cover + 8) / 16);
             }
