@@ -35,6 +35,14 @@ def _seed() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture(autouse=True)
+def _figures() -> Iterator[None]:
+    """Close what a test leaves open, so that the next one of the process counts its own figures."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
+
+
 @pytest.fixture(scope="session")
 def built_book() -> Path:
     """Return the folder of the built book, built anew if its sources have changed since."""

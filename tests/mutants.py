@@ -808,15 +808,15 @@ MUTANTS = (
     Mutant(
         "integer: the state is read before it is written",
         "uvlm_mini/quantize/integer_ops.py",
-        "    h = saturate(shift_half_up(decay * h, 15) + write, INT16)\n    read = requantise((wide(h)",
-        "    old, h = h, saturate(shift_half_up(decay * h, 15) + write, INT16)\n    read = requantise((wide(old)",
+        "    h = saturate(rounded(decay, h) + write, INT16)\n    read = requantise((wide(h)",
+        "    old, h = h, saturate(rounded(decay, h) + write, INT16)\n    read = requantise((wide(old)",
         "tests/test_integer.py",
     ),
     Mutant(
         "integer: the state wraps",
         "uvlm_mini/quantize/integer_ops.py",
-        "    h = saturate(shift_half_up(decay * h, 15) + write, INT16)\n    read",
-        "    h = (shift_half_up(decay * h, 15) + write).astype(np.int16)\n    read",
+        "    h = saturate(rounded(decay, h) + write, INT16)\n    read",
+        "    h = (rounded(decay, h) + write).astype(np.int16)\n    read",
         "tests/test_integer.py",
     ),
     Mutant(

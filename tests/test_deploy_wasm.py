@@ -16,7 +16,7 @@ from uvlm_mini import cli
 from uvlm_mini.datasets.scenes import scene
 from uvlm_mini.datasets.vocab import BOS, EOS
 from uvlm_mini.deploy import check, wasm
-from uvlm_mini.deploy.blob import CCaptioner
+from uvlm_mini.deploy.blob import VERSION, CCaptioner
 from uvlm_mini.deploy.commands import BLOB
 from uvlm_mini.kernels.compilers import find
 from uvlm_mini.paths import data_path
@@ -238,7 +238,7 @@ def changed(data: bytes, places: dict[int, int]) -> bytes:
         (lambda data: data[: len(data) // 2], "damaged"),
         (lambda data: data[:-1], "damaged"),
         (lambda data: data[:12] + bytes(4) + data[16:], "damaged"),  # checksum
-        (lambda data: changed(data, {1: 2}), "no blob of this version"),
+        (lambda data: changed(data, {1: VERSION + 1}), "no blob of this version"),
         (lambda data: changed(data, {4: 32}), "contradict|looks at pictures (32, 32, 3)"),  # side
         (lambda data: changed(data, {4: 4096}), "contradict"),
         (lambda data: changed(data, {5: 3}), "contradict"),  # words

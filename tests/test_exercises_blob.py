@@ -44,7 +44,7 @@ def test_sound_and_damaged_blobs_are_what_c_takes_and_refuses() -> None:
         (lambda data: len(data) > 100 and data[:4] == b"UVLM", "cut off"),
         (lambda data: len(data) > 15 and zlib.crc32(data[16:]).to_bytes(4, "little") == data[12:16], "old length"),
         (lambda data: sound(b"UVLM" + data[4:]), "magic number"),
-        (lambda data: sound(data[:4] + b"\1\0\0\0" + data[8:]), "another version"),
+        (lambda data: sound(data[:4] + VERSION.to_bytes(4, "little") + data[8:]), "another version"),
         (lambda data: sound(data[:8] + len(data).to_bytes(4, "little") + data[12:]), "old length"),
         (lambda data: sound(data[:12] + zlib.crc32(data[16:]).to_bytes(4, "little") + data[16:]), "checksum"),
     ],

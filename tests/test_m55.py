@@ -81,8 +81,11 @@ def test_norms_take_what_the_file_says(helium, objects, tmp_path) -> None:
 @needs_tools
 @pytest.mark.slow
 def test_steps_take_what_the_file_says(objects, tmp_path) -> None:
-    """Counted again, to the instruction while sources and tools are the same: but for the few numbers of the tables that
-    another processor's float arithmetic rounds to the other side, and the branches that they decide."""
+    """Counted again, nearly to the instruction while sources and tools are the same.
+
+    Nearly: another processor's float arithmetic rounds a few numbers of the tables to the other side, and they decide
+    a few branches.
+    """
     made = result("m55")
     again = m55.steps(objects, tmp_path)
     same = record.source_hash(made["sources"]["files"]) == made["sources"]["sha256"] and made["note"] == m55.note()

@@ -35,7 +35,6 @@ def test_widget_follows_the_hand() -> None:
     """Each control changes the picture and what is told, and back."""
     import matplotlib.pyplot as plt
 
-    plt.close("all")  # what other tests of this process have left
     widget = show.ruler_widget(X[:2000], bits=4, tail=0.001)
     depth, cut, even, says, picture = widget.children
     first = picture.value, says.value

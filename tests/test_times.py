@@ -59,7 +59,8 @@ def test_without_a_file_the_page_says_so(tmp_path: Path) -> None:
 def test_the_built_page_shows_the_file(built_book: Path) -> None:
     """Every number of the result file, and no other; or that there is none."""
     soup = BeautifulSoup((built_book / "book" / "times.html").read_text(encoding="utf-8"), "html.parser")
-    shown = [[cell.get_text().strip() for cell in row.select("td")] for row in soup.select("table.times tbody tr")]
+    rows = soup.select("table.times tbody tr")
+    shown = [[cell.get_text().strip().replace("’", "'") for cell in row.select("td")] for row in rows]
     path = record.RESULTS / "notebooks.json"
     if not path.is_file():
         assert shown == [] and times.MISSING in soup.get_text()

@@ -22,10 +22,12 @@ Check = tuple[str, Callable[[], str], str]  # what, a function that returns a de
 IMPORTED = {
     "jupyter-book": "jupyter_book.cli.main",  # the second generation has none
     "matplotlib": "matplotlib.pyplot",
+    "axe-core-python": "axe_core_python",
     "beautifulsoup4": "bs4",
     "pillow": "PIL.Image",
     "pyyaml": "yaml",
     "pytest-timeout": "pytest_timeout",
+    "pytest-xdist": "xdist",
     "websocket-client": "websocket",
 }
 PACKAGES = {
