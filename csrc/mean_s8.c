@@ -56,12 +56,22 @@ static int32_t few_positions_mve(const uvlm_mean *r, const int8_t *x, int8_t *y)
     for (; c + 32 <= channels; c += 32) {
         const int8_t *at = x + c;
         int16x8_t s0 = start, s1 = start, s2 = start, s3 = start;
-        for (int32_t l = positions; l > 0; l--, at += channels) {
-            s0 = vaddq_s16(s0, vldrbq_s16(at));
-            s1 = vaddq_s16(s1, vldrbq_s16(at + 8));
-            s2 = vaddq_s16(s2, vldrbq_s16(at + 16));
-            s3 = vaddq_s16(s3, vldrbq_s16(at + 24));
-        }
+        __asm volatile(
+            "dls lr, %[n]\n"
+            "1:\n"
+            "vldrb.s16 q0, [%[at]]\n"
+            "vadd.i16 %q[s0], %q[s0], q0\n"
+            "vldrb.s16 q1, [%[at], #8]\n"
+            "vadd.i16 %q[s1], %q[s1], q1\n"
+            "vldrb.s16 q0, [%[at], #16]\n"
+            "vadd.i16 %q[s2], %q[s2], q0\n"
+            "vldrb.s16 q1, [%[at], #24]\n"
+            "vadd.i16 %q[s3], %q[s3], q1\n"
+            "add %[at], %[channels]\n"
+            "le lr, 1b\n"
+            : [at] "+l"(at), [s0] "+t"(s0), [s1] "+t"(s1), [s2] "+t"(s2), [s3] "+t"(s3)
+            : [n] "r"(positions), [channels] "r"(channels)
+            : "lr", "q0", "q1", "memory");
         y = eight_mve(s0, lift, by, zero_y, y);
         y = eight_mve(s1, lift, by, zero_y, y);
         y = eight_mve(s2, lift, by, zero_y, y);
