@@ -37,9 +37,10 @@ UVLM_FOR_AVX512 static void add_avx512(const uvlm_add *r, const int8_t *x, const
 #endif
 
 #ifdef UVLM_HELIUM
-/* The usual case: 22 places, and room in int32 for the sum with y's zero point times 2^22. Then y is the sum's upper half
- * (16 places, rounded down), shifted by the other 6, half up, and cut: two instructions for eight, and the zero point is
- * in the number that is added anyway. The half is a whole number at 6 places: rounding down before it changes nothing. */
+/* The usual case: 22 places, and room in int32 for the sum with y's zero point times 2^22. Then y is the sum's upper
+ * half (16 places, rounded down), shifted by the other 6, half up, and cut: two instructions for eight, and the zero
+ * point is in the number that is added anyway. The half is a whole number at 6 places: rounding down before it changes
+ * nothing. (VQSHRN with the half added before would do, too; but GNU's assembler 2.40 writes VQRSHRN for it.) */
 enum { USUAL = 22, PIECE = 512 }; /* channels weighed at once: 2 KB of the stack */
 
 static int64_t size_of(int32_t factor, int32_t zero) {
@@ -48,7 +49,8 @@ static int64_t size_of(int32_t factor, int32_t zero) {
 
 static int is_usual(const uvlm_add *r) {
     int64_t zero = (int64_t)(r->zero_y < 0 ? -r->zero_y : r->zero_y) << USUAL;
-    return r->s == USUAL && size_of(r->factor_x, r->zero_x) + size_of(r->factor_other, r->zero_other) + zero <= INT32_MAX;
+    int64_t sum = size_of(r->factor_x, r->zero_x) + size_of(r->factor_other, r->zero_other);
+    return r->s == USUAL && sum + zero <= INT32_MAX;
 }
 
 /* What is the same for all: the zero points. */
@@ -167,8 +169,8 @@ static int32_t usual_mve(const uvlm_add *r, const int8_t *a, int32_t a_position,
     return eights << 3;
 }
 
-/* Any other case, of one position: `a` dense, `b` dense or the same for all; how many channels were done. The zero points
- * are taken off together: sums are right modulo 2^32, and end within int32. */
+/* Any other case, of one position: `a` dense, `b` dense or the same for all; how many channels were done. The zero
+ * points are taken off together: sums are right modulo 2^32, and end within int32. */
 static int32_t position_mve(const uvlm_add *r, const int8_t *a, const int8_t *b, int32_t factor_a, int32_t factor_b,
                             int32_t dense, int8_t *y) {
     const int32x4_t by = vdupq_n_s32(factor_a);
@@ -232,11 +234,12 @@ int uvlm_add_s8_ahead(int form, const uvlm_add *r, const int8_t *x, const int8_t
 #endif
     int32_t done = 0;
 #ifdef UVLM_HELIUM
+    const int32_t by = r->factor_x, by_other = r->factor_other;
     int32_t usual = form == UVLM_MVE && r->x_channel <= 1 && r->other_channel <= 1 && is_usual(r);
     if (usual && r->x_channel) {
-        done = usual_mve(r, x, r->x_position, r->factor_x, other, r->other_position, r->factor_other, r->other_channel, y);
+        done = usual_mve(r, x, r->x_position, by, other, r->other_position, by_other, r->other_channel, y);
     } else if (usual && r->other_channel) {
-        done = usual_mve(r, other, r->other_position, r->factor_other, x, r->x_position, r->factor_x, 0, y);
+        done = usual_mve(r, other, r->other_position, by_other, x, r->x_position, by, 0, y);
     }
     if (done == r->channels) return UVLM_OK;
 #endif

@@ -87,6 +87,7 @@ __attribute__((noinline)) static int32_t eights_mve(const uvlm_layer_norm *r, co
     const int16_t *gamma = r->gamma;
     const int32_t *beta = r->beta;
     const int32_t eights = root.left || last.left ? 0 : r->hidden >> 3;
+    /* the loop needs nearly all registers: these come by memory, and the place of the first is used again */
     const int32_t numbers[6] = {eights, root.right, r->lift, last.m, last.right, r->zero_y}, *from = numbers;
     __asm volatile(
         "ldr lr, [%[from]], #8\n"

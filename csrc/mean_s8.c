@@ -45,8 +45,8 @@ static inline int8_t *eight_mve(int16x8_t sums, int32_t lift, uvlm_scale_mve by,
     return y;
 }
 
-/* 32 channels at a time, of up to 128 positions: their sums stay in int16 with the zero points off, 255 each at most. For
- * shifts to the right alone. How many channels were done. */
+/* 32 channels at a time, of up to 128 positions: their sums stay in int16 with the zero points off, 255 each at most.
+ * For shifts to the right alone. How many channels were done. */
 static int32_t few_positions_mve(const uvlm_mean *r, const int8_t *x, int8_t *y) {
     const uvlm_scale_mve by = uvlm_scale_of(r->m, r->s);
     const int32_t channels = r->channels, positions = r->positions, lift = r->lift, zero_y = r->zero_y;

@@ -21,9 +21,9 @@ UVLM_FOR_AVX512 static void position_avx512(const uvlm_mul *r, const int8_t *a, 
 #endif
 
 #ifdef UVLM_HELIUM
-/* Eight channels of one position at a time, each value dense or the same for all, for shifts to the right alone; how many
- * were done. A value less its zero point has nine bits, a product of two fits int32. In assembly, for the compiler copies
- * what is narrowed in place. */
+/* Eight channels of one position at a time, each value dense or the same for all, for shifts to the right alone; how
+ * many were done. A value less its zero point has nine bits, a product of two fits int32. In assembly, for the compiler
+ * copies what is narrowed in place; the loop needs nearly all registers. */
 __attribute__((noinline)) static int32_t eights_mve(const uvlm_mul *r, const int8_t *a, const int8_t *b, int8_t *y) {
     const uvlm_scale_mve by = uvlm_scale_of(r->m, r->s);
     const int32_t eights = by.left ? 0 : r->channels >> 3;
@@ -57,7 +57,8 @@ __attribute__((noinline)) static int32_t eights_mve(const uvlm_mul *r, const int
         "2:\n"
         : [a] "+l"(a), [b] "+l"(b), [y] "+l"(y)
         : [n] "r"(eights), [step_a] "r"(r->x_channel * 8), [step_b] "r"(r->other_channel * 8), [zero_x] "t"(zero_x),
-          [zero_other] "t"(zero_other), [lift] "r"(r->lift), [m] "r"(by.m), [right] "r"(by.right), [zero_y] "r"(r->zero_y)
+          [zero_other] "t"(zero_other), [lift] "r"(r->lift), [m] "r"(by.m), [right] "r"(by.right),
+          [zero_y] "r"(r->zero_y)
         : "lr", "q0", "q1", "q2", "memory");
     return eights << 3;
 }
