@@ -37,72 +37,160 @@ UVLM_FOR_AVX512 static void add_avx512(const uvlm_add *r, const int8_t *x, const
 #endif
 
 #ifdef UVLM_HELIUM
-/* What is left to do with eight sums, the even ones and the odd ones: shift, put together, narrow. */
-static inline int16x8_t eight_mve(int32x4_t even, int32x4_t odd, int32_t right, int16_t zero) {
-    even = vrshlq_n_s32(even, right);
-    int16x8_t both = vqmovntq_s32(vqmovnbq_s32(vreinterpretq_s16_s32(even), even), vrshlq_n_s32(odd, right));
-    both = vqaddq_n_s16(both, zero);
-    return vreinterpretq_s16_s8(vqmovnbq_s16(vreinterpretq_s8_s16(both), both));
+/* The usual case: 22 places, and room in int32 for the sum with y's zero point times 2^22. Then y is the sum's upper
+ * half (16 places, rounded down), shifted by the other 6, half up, and cut: two instructions for eight, and the zero
+ * point is in the number that is added anyway. The half is a whole number at 6 places: rounding down before it changes
+ * nothing. (VQSHRN with the half added before would do, too; but GNU's assembler 2.40 writes VQRSHRN for it.) */
+enum { USUAL = 22, PIECE = 512 }; /* channels weighed at once: 2 KB of the stack */
+
+static int64_t size_of(int32_t factor, int32_t zero) {
+    return (factor < 0 ? -(int64_t)factor : factor) * (128 + (zero < 0 ? -zero : zero));
 }
 
-/* Eight times `eights` channels of `a` times a factor, plus what is the same for all. In assembly, for the compiler
- * copies a register before each of the two that are narrowed in place. */
-static void eights_of_one(int32_t eights, const int8_t *a, int32x4_t by, int32_t rest, int32_t right, int32_t zero,
-                          int8_t *y) {
+static int is_usual(const uvlm_add *r) {
+    int64_t zero = (int64_t)(r->zero_y < 0 ? -r->zero_y : r->zero_y) << USUAL;
+    int64_t sum = size_of(r->factor_x, r->zero_x) + size_of(r->factor_other, r->zero_other);
+    return r->s == USUAL && sum + zero <= INT32_MAX;
+}
+
+/* What is the same for all: the zero points. */
+static uint32_t same_for_all(const uvlm_add *r) {
+    uint32_t zeros = (uint32_t)r->zero_x * (uint32_t)r->factor_x + (uint32_t)r->zero_other * (uint32_t)r->factor_other;
+    return ((uint32_t)r->zero_y << USUAL) - zeros;
+}
+
+/* The even sums' upper halves into the odd sums' lower ones: eight of 16 bits in their order; 6 places more, cut. */
+#define TO_Y(even, odd)                         \
+    "vsri.32 " odd ", " even ", #16\n"          \
+    "vqrshrnb.s16 " odd ", " odd ", #6\n"        \
+    "vstrb.16 " odd ", [%[y]], #8\n"
+
+/* Eight channels, twice a round; what is left over, once. */
+#define ROUNDS(eight)           \
+    "lsr lr, %[n], #1\n"        \
+    "wls lr, lr, 2f\n"          \
+    "1:\n" eight eight          \
+    "le lr, 1b\n"               \
+    "2:\n"                      \
+    "lsls %[n], %[n], #31\n"    \
+    "beq 3f\n" eight            \
+    "3:\n"
+
+/* Channels of `a` times a factor, plus one number. */
+static void plus_one(int32_t eights, const int8_t *a, int32x4_t by, int32_t rest, int8_t *y) {
     __asm volatile(
-        "wls lr, %[n], 2f\n"
-        "1:\n"
-        "vldrb.s16 q0, [%[a]], #8\n"
-        "vmovlb.s16 q1, q0\n" /* the even channels */
-        "vmovlt.s16 q0, q0\n" /* the odd ones */
-        "vmlas.s32 q1, %q[by], %[rest]\n"
-        "vmlas.s32 q0, %q[by], %[rest]\n"
-        "vrshl.s32 q1, %[right]\n"
-        "vrshl.s32 q0, %[right]\n"
-        "vqmovnb.s32 q1, q1\n"
-        "vqmovnt.s32 q1, q0\n"
-        "vqadd.s16 q1, q1, %[zero]\n"
-        "vqmovnb.s16 q1, q1\n"
-        "vstrb.16 q1, [%[y]], #8\n"
-        "le lr, 1b\n"
-        "2:\n"
-        : [a] "+l"(a), [y] "+l"(y)
-        : [n] "r"(eights), [by] "t"(by), [rest] "r"(rest), [right] "r"(right), [zero] "r"(zero)
-        : "lr", "q0", "q1", "memory");
+        ROUNDS(
+            "vldrb.s16 q0, [%[a]], #8\n"
+            "vmovlb.s16 q1, q0\n" /* the even channels */
+            "vmovlt.s16 q0, q0\n" /* the odd ones */
+            "vmlas.s32 q1, %q[by], %[rest]\n"
+            "vmlas.s32 q0, %q[by], %[rest]\n"
+            TO_Y("q1", "q0"))
+        : [n] "+r"(eights), [a] "+l"(a), [y] "+l"(y)
+        : [by] "t"(by), [rest] "r"(rest)
+        : "lr", "q0", "q1", "memory", "cc");
 }
 
-/* Eight channels of one position at a time, `a` dense, `b` dense or the same for all; how many were done. The zero
+/* Channels of `a` times a factor, plus numbers of `weigh`. */
+static void plus_weighed(int32_t eights, const int8_t *a, int32_t by, const int32_t *weighed, int8_t *y) {
+    __asm volatile(
+        ROUNDS(
+            "vldrb.s16 q0, [%[a]], #8\n"
+            "vmovlb.s16 q2, q0\n"
+            "vmovlt.s16 q3, q0\n"
+            "vldrw.u32 q0, [%[weighed]], #16\n"
+            "vldrw.u32 q1, [%[weighed]], #16\n"
+            "vmla.s32 q0, q2, %[by]\n"
+            "vmla.s32 q1, q3, %[by]\n"
+            TO_Y("q0", "q1"))
+        : [n] "+r"(eights), [a] "+l"(a), [weighed] "+r"(weighed), [y] "+l"(y)
+        : [by] "r"(by)
+        : "lr", "q0", "q1", "q2", "q3", "memory", "cc");
+}
+
+/* Channels of `a` and of `b`, each times its factor. */
+static void plus_other(int32_t eights, const int8_t *a, int32x4_t by_a, const int8_t *b, int32_t by_b, int32_t rest,
+                       int8_t *y) {
+    __asm volatile(
+        ROUNDS(
+            "vldrb.s16 q0, [%[a]], #8\n"
+            "vmovlb.s16 q1, q0\n"
+            "vmovlt.s16 q0, q0\n"
+            "vmlas.s32 q1, %q[by_a], %[rest]\n"
+            "vmlas.s32 q0, %q[by_a], %[rest]\n"
+            "vldrb.s16 q2, [%[b]], #8\n"
+            "vmovlb.s16 q3, q2\n"
+            "vmovlt.s16 q2, q2\n"
+            "vmla.s32 q1, q3, %[by_b]\n"
+            "vmla.s32 q0, q2, %[by_b]\n"
+            TO_Y("q1", "q0"))
+        : [n] "+r"(eights), [a] "+l"(a), [b] "+l"(b), [y] "+l"(y)
+        : [by_a] "t"(by_a), [by_b] "r"(by_b), [rest] "r"(rest)
+        : "lr", "q0", "q1", "q2", "q3", "memory", "cc");
+}
+
+/* A vector that is added at every position, times its factor, with what is the same for all: of eight channels the even
+ * four, then the odd. */
+static void weigh(int32_t eights, const int8_t *b, int32_t factor, uint32_t rest, int32_t *weighed) {
+    const int32x4_t by = vdupq_n_s32(factor);
+    for (; eights > 0; eights--, b += 8, weighed += 8) {
+        int16x8_t v = vldrbq_s16(b);
+        vstrwq_s32(weighed, vmlasq_n_s32(vmovlbq_s16(v), by, (int32_t)rest));
+        vstrwq_s32(weighed + 4, vmlasq_n_s32(vmovltq_s16(v), by, (int32_t)rest));
+    }
+}
+
+/* All positions, `a` dense, `b` dense or one number a position; strides are those from position to position. How many
+ * channels of each were done. */
+static int32_t usual_mve(const uvlm_add *r, const int8_t *a, int32_t a_position, int32_t factor_a, const int8_t *b,
+                         int32_t b_position, int32_t factor_b, int32_t dense, int8_t *y) {
+    const int32_t eights = r->channels >> 3, positions = r->positions, channels = r->channels;
+    const uint32_t rest = same_for_all(r);
+    if (dense && positions > 1 && (!a_position || !b_position)) {
+        const int8_t *still = b_position ? a : b, *moving = b_position ? b : a;
+        const int32_t of_still = b_position ? factor_a : factor_b, of_moving = b_position ? factor_b : factor_a;
+        const int32_t stride = b_position ? b_position : a_position;
+        for (int32_t c = 0; c < eights << 3; c += PIECE) {
+            int32_t weighed[PIECE], few = (eights << 3) - c < PIECE ? eights - (c >> 3) : PIECE >> 3;
+            weigh(few, still + c, of_still, rest, weighed);
+            const int8_t *from = moving + c;
+            int8_t *to = y + c;
+            for (int32_t l = positions; l > 0; l--, from += stride, to += channels) {
+                plus_weighed(few, from, of_moving, weighed, to);
+            }
+        }
+        return eights << 3;
+    }
+    const int32x4_t by = vdupq_n_s32(factor_a);
+    for (int32_t l = positions; l > 0; l--, a += a_position, b += b_position, y += channels) {
+        if (dense) plus_other(eights, a, by, b, factor_b, (int32_t)rest, y);
+        else plus_one(eights, a, by, (int32_t)((uint32_t)*b * (uint32_t)factor_b + rest), y);
+    }
+    return eights << 3;
+}
+
+/* Any other case, of one position: `a` dense, `b` dense or the same for all; how many channels were done. The zero
  * points are taken off together: sums are right modulo 2^32, and end within int32. */
 static int32_t position_mve(const uvlm_add *r, const int8_t *a, const int8_t *b, int32_t factor_a, int32_t factor_b,
                             int32_t dense, int8_t *y) {
     const int32x4_t by = vdupq_n_s32(factor_a);
     const int32_t eights = r->channels >> 3, right = -r->s;
-    const int16_t zero_y = (int16_t)r->zero_y;
     uint32_t zeros = (uint32_t)r->zero_x * (uint32_t)r->factor_x + (uint32_t)r->zero_other * (uint32_t)r->factor_other;
     int32_t rest = (int32_t)((dense ? 0u : (uint32_t)*b * (uint32_t)factor_b) - zeros);
-    if (dense) {
-        for (int32_t k = eights; k > 0; k--, a += 8, b += 8, y += 8) {
-            int16x8_t u = vldrbq_s16(a), v = vldrbq_s16(b);
-            int32x4_t even = vmlasq_n_s32(vmovlbq_s16(u), by, rest), odd = vmlasq_n_s32(vmovltq_s16(u), by, rest);
+    for (int32_t k = eights; k > 0; k--, a += 8, b += dense ? 8 : 0, y += 8) {
+        int16x8_t u = vldrbq_s16(a), both;
+        int32x4_t even = vmlasq_n_s32(vmovlbq_s16(u), by, rest), odd = vmlasq_n_s32(vmovltq_s16(u), by, rest);
+        if (dense) {
+            int16x8_t v = vldrbq_s16(b);
             even = vmlaq_n_s32(even, vmovlbq_s16(v), factor_b);
             odd = vmlaq_n_s32(odd, vmovltq_s16(v), factor_b);
-            vstrbq_s16(y, eight_mve(even, odd, right, zero_y));
         }
-    } else {
-        eights_of_one(eights, a, by, rest, right, zero_y, y);
+        even = vrshlq_n_s32(even, right);
+        both = vqmovntq_s32(vqmovnbq_s32(vreinterpretq_s16_s32(even), even), vrshlq_n_s32(odd, right));
+        both = vqaddq_n_s16(both, (int16_t)r->zero_y);
+        vstrbq_s16(y, vreinterpretq_s16_s8(vqmovnbq_s16(vreinterpretq_s8_s16(both), both)));
     }
     return eights << 3;
-}
-
-/* All positions of a dense x, plus one number each: GSM's bias map. Channels are eights. */
-static void ones_mve(const uvlm_add *r, const int8_t *x, const int8_t *other, int8_t *y) {
-    const int32x4_t by = vdupq_n_s32(r->factor_x);
-    const int32_t eights = r->channels >> 3, right = -r->s, zero_y = r->zero_y;
-    const uint32_t factor = (uint32_t)r->factor_other;
-    const uint32_t zeros = (uint32_t)r->zero_x * (uint32_t)r->factor_x + (uint32_t)r->zero_other * factor;
-    for (int32_t l = r->positions; l > 0; l--, x += r->x_position, other += r->other_position, y += r->channels) {
-        eights_of_one(eights, x, by, (int32_t)((uint32_t)*other * factor - zeros), right, zero_y, y);
-    }
 }
 #endif
 
@@ -144,20 +232,25 @@ int uvlm_add_s8_ahead(int form, const uvlm_add *r, const int8_t *x, const int8_t
         return UVLM_OK;
     }
 #endif
+    int32_t done = 0;
 #ifdef UVLM_HELIUM
-    if (form == UVLM_MVE && r->x_channel == 1 && r->other_channel == 0 && r->channels % 8 == 0) {
-        ones_mve(r, x, other, y);
-        return UVLM_OK;
+    const int32_t by = r->factor_x, by_other = r->factor_other;
+    int32_t usual = form == UVLM_MVE && r->x_channel <= 1 && r->other_channel <= 1 && is_usual(r);
+    if (usual && r->x_channel) {
+        done = usual_mve(r, x, r->x_position, by, other, r->other_position, by_other, r->other_channel, y);
+    } else if (usual && r->other_channel) {
+        done = usual_mve(r, other, r->other_position, by_other, x, r->x_position, by, 0, y);
     }
+    if (done == r->channels) return UVLM_OK;
 #endif
     for (int32_t l = 0; l < r->positions; l++) {
         const int8_t *a = x + (size_t)l * (size_t)r->x_position;
         const int8_t *b = other + (size_t)l * (size_t)r->other_position;
-        int32_t c = 0;
+        int32_t c = done;
 #ifdef UVLM_HELIUM
         if (form == UVLM_MVE && r->x_channel <= 1 && r->other_channel <= 1) {
-            if (r->x_channel) c = position_mve(r, a, b, r->factor_x, r->factor_other, r->other_channel, y);
-            else if (r->other_channel) c = position_mve(r, b, a, r->factor_other, r->factor_x, 0, y);
+            if (!c && r->x_channel) c = position_mve(r, a, b, r->factor_x, r->factor_other, r->other_channel, y);
+            else if (!c && r->other_channel) c = position_mve(r, b, a, r->factor_other, r->factor_x, 0, y);
             a += c * r->x_channel, b += c * r->other_channel, y += c;
         }
 #endif

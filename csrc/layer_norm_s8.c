@@ -9,16 +9,16 @@
 #include "kernels_s8.h"
 #include "mve.h"
 
-/* Numbers `from` on. */
-static int64_t squares_plain(const uvlm_layer_norm *r, const int8_t *x, int32_t from, int32_t sum) {
+static int64_t squares_plain(const uvlm_layer_norm *r, const int8_t *x, int32_t sum) {
     int64_t squares = 0;
-    for (int32_t i = from; i < r->hidden; i++) {
+    for (int32_t i = 0; i < r->hidden; i++) {
         int64_t c = r->hidden * x[i] - sum;
         squares += c * c;
     }
     return squares;
 }
 
+/* Numbers `from` on. */
 static void norm_plain(const uvlm_layer_norm *r, const int8_t *x, int32_t from, int32_t sum, int32_t m, int32_t s,
                        int8_t *y) {
     for (int32_t i = from; i < r->hidden; i++) {
@@ -61,22 +61,83 @@ UVLM_FOR_AVX512 static void norm_avx512(const uvlm_layer_norm *r, const int8_t *
 #endif
 
 #ifdef UVLM_HELIUM
-/* Four at a time; what is left over goes the plain way. VMLALDAVA adds four products to a sum of 64 bits. */
-static int64_t squares_mve(const uvlm_layer_norm *r, const int8_t *x, int32_t sum) {
-    int64_t squares = 0;
-    int32_t i = 0;
-    for (; i + 4 <= r->hidden; i += 4) {
-        int32x4_t c = vsubq_n_s32(vmulq_n_s32(vldrbq_s32(x + i), r->hidden), sum);
-        squares = vmlaldavaq_s32(squares, c, c);
-    }
-    return squares + squares_plain(r, x, i, sum);
+/* The sum of (H x - sum)^2 is H (H sum x^2 - sum^2): squares of int8, which VMLADAVA adds 16 at a time. They stay below
+ * 2^29, the result is the same. Gives the sum, too. */
+static int64_t squares_mve(const uvlm_layer_norm *r, const int8_t *x, int32_t *sum) {
+    int32_t n = r->hidden, values = 0, squares = 0;
+    __asm volatile(
+        "dlstp.8 lr, %[n]\n"
+        "1:\n"
+        "vldrb.8 q0, [%[x]], #16\n"
+        "vaddva.s8 %[values], q0\n"
+        "vmladava.s8 %[squares], q0, q0\n"
+        "letp lr, 1b\n"
+        : [x] "+l"(x), [values] "+Te"(values), [squares] "+Te"(squares)
+        : [n] "r"(n)
+        : "lr", "q0", "memory");
+    *sum = values;
+    return n * ((int64_t)n * squares - (int64_t)values * values);
 }
 
+/* Eight at a time, for shifts to the right alone; how many were done. In assembly, for the compiler copies what is
+ * narrowed in place. Even and odd numbers part where 32 bits are needed. */
+__attribute__((noinline)) static int32_t eights_mve(const uvlm_layer_norm *r, const int8_t *x, int32_t sum,
+                                                    uvlm_scale_mve root, uvlm_scale_mve last, int8_t *y) {
+    const int32x4_t hidden = vdupq_n_s32(r->hidden);
+    const int16_t *gamma = r->gamma;
+    const int32_t *beta = r->beta;
+    const int32_t eights = root.left || last.left ? 0 : r->hidden >> 3;
+    /* the loop needs nearly all registers: these come by memory, and the place of the first is used again */
+    const int32_t numbers[6] = {eights, root.right, r->lift, last.m, last.right, r->zero_y}, *from = numbers;
+    __asm volatile(
+        "ldr lr, [%[from]], #8\n"
+        "ldm %[from], {r2, r3, r4, r5}\n"
+        "ldr %[from], [%[from], #-4]\n" /* from now on root.right */
+        "wls lr, lr, 2f\n"
+        "1:\n"
+        "vldrb.s16 q0, [%[x]], #8\n"
+        "vmovlb.s16 q1, q0\n"
+        "vmovlt.s16 q0, q0\n"
+        "vmlas.s32 q1, %q[hidden], %[minus]\n"
+        "vmlas.s32 q0, %q[hidden], %[minus]\n"
+        "vqrdmulh.s32 q1, q1, %[m]\n"
+        "vqrdmulh.s32 q0, q0, %[m]\n"
+        "vrshl.s32 q1, %[from]\n"
+        "vrshl.s32 q0, %[from]\n"
+        "vqmovnb.s32 q1, q1\n"
+        "vqmovnt.s32 q1, q0\n" /* n */
+        "vldrh.u16 q2, [%[gamma]], #16\n"
+        "vmullb.s16 q0, q1, q2\n"
+        "vmullt.s16 q1, q1, q2\n"
+        "vld20.32 {q2, q3}, [%[beta]]\n"
+        "vld21.32 {q2, q3}, [%[beta]]!\n"
+        "vadd.i32 q0, q0, q2\n"
+        "vadd.i32 q1, q1, q3\n"
+        "vshl.s32 q0, r2\n"
+        "vshl.s32 q1, r2\n"
+        "vqrdmulh.s32 q0, q0, r3\n"
+        "vqrdmulh.s32 q1, q1, r3\n"
+        "vrshl.s32 q0, r4\n"
+        "vrshl.s32 q1, r4\n"
+        "vqmovnb.s32 q0, q0\n"
+        "vqmovnt.s32 q0, q1\n"
+        "vqadd.s16 q0, q0, r5\n"
+        "vqmovnb.s16 q0, q0\n"
+        "vstrb.16 q0, [%[y]], #8\n"
+        "le lr, 1b\n"
+        "2:\n"
+        : [x] "+l"(x), [y] "+l"(y), [gamma] "+r"(gamma), [beta] "+r"(beta), [from] "+r"(from)
+        : [hidden] "t"(hidden), [minus] "r"(-sum), [m] "r"(root.m)
+        : "lr", "r2", "r3", "r4", "r5", "q0", "q1", "q2", "q3", "memory");
+    return eights << 3;
+}
+
+/* Four at a time; what is left over goes the plain way. */
 static void norm_mve(const uvlm_layer_norm *r, const int8_t *x, int32_t sum, int32_t m, int32_t s, int8_t *y) {
     uvlm_scale_mve root = uvlm_scale_of(m, s), last = uvlm_scale_of(r->m, r->s);
     const int16_t *gamma = r->gamma;
     const int32_t *beta = r->beta;
-    int32_t i = 0, hidden = r->hidden, lift = r->lift, zero_y = r->zero_y;
+    int32_t i = eights_mve(r, x, sum, root, last, y), hidden = r->hidden, lift = r->lift, zero_y = r->zero_y;
     for (; i + 4 <= hidden; i += 4) {
         int32x4_t c = vsubq_n_s32(vmulq_n_s32(vldrbq_s32(x + i), hidden), sum);
         int32x4_t n = uvlm_to_s16_mve(uvlm_rescale_mve(c, root));
@@ -92,11 +153,16 @@ int uvlm_layer_norm_s8_as(int form, const uvlm_layer_norm *r, const int8_t *x, i
     if (r->hidden < 1 || r->hidden > 32768) return UVLM_SIZE;
     if (r->epsilon < 1 || r->lift < 0 || r->lift > 30 || r->zero_y < -128 || r->zero_y > 127) return UVLM_RANGE;
     if (!uvlm_has(form)) return UVLM_FORM;
-    int32_t sum = 0, m, s, first = 0;
+    int32_t sum = 0, m, s;
 #ifdef UVLM_HELIUM
-    for (; form == UVLM_MVE && first + 16 <= r->hidden; first += 16) sum = vaddvaq_s8(sum, vldrbq_s8(x + first));
+    if (form == UVLM_MVE) {
+        int64_t squares = squares_mve(r, x, &sum);
+        uvlm_inverse_root(squares + r->epsilon, r->roots, &m, &s);
+        norm_mve(r, x, sum, m, s - 15, y);
+        return UVLM_OK;
+    }
 #endif
-    for (int32_t i = first; i < r->hidden; i++) sum += x[i];
+    for (int32_t i = 0; i < r->hidden; i++) sum += x[i];
 #ifdef UVLM_X86
     if (form == UVLM_AVX512) {
         uvlm_inverse_root(squares_avx512(r, x, sum) + r->epsilon, r->roots, &m, &s);
@@ -104,14 +170,7 @@ int uvlm_layer_norm_s8_as(int form, const uvlm_layer_norm *r, const int8_t *x, i
         return UVLM_OK;
     }
 #endif
-#ifdef UVLM_HELIUM
-    if (form == UVLM_MVE) {
-        uvlm_inverse_root(squares_mve(r, x, sum) + r->epsilon, r->roots, &m, &s);
-        norm_mve(r, x, sum, m, s - 15, y);
-        return UVLM_OK;
-    }
-#endif
-    uvlm_inverse_root(squares_plain(r, x, 0, sum) + r->epsilon, r->roots, &m, &s);
+    uvlm_inverse_root(squares_plain(r, x, sum) + r->epsilon, r->roots, &m, &s);
     norm_plain(r, x, 0, sum, m, s - 15, y);
     return UVLM_OK;
 }

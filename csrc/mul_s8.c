@@ -21,13 +21,55 @@ UVLM_FOR_AVX512 static void position_avx512(const uvlm_mul *r, const int8_t *a, 
 #endif
 
 #ifdef UVLM_HELIUM
+/* Eight channels of one position at a time, each value dense or the same for all, for shifts to the right alone; how
+ * many were done. A value less its zero point has nine bits, a product of two fits int32. In assembly, for the compiler
+ * copies what is narrowed in place; the loop needs nearly all registers. */
+__attribute__((noinline)) static int32_t eights_mve(const uvlm_mul *r, const int8_t *a, const int8_t *b, int8_t *y) {
+    const uvlm_scale_mve by = uvlm_scale_of(r->m, r->s);
+    const int32_t eights = by.left ? 0 : r->channels >> 3;
+    const int16x8_t zero_x = vdupq_n_s16((int16_t)r->zero_x), zero_other = vdupq_n_s16((int16_t)r->zero_other);
+    int8_t u[8], v[8]; /* a value that is the same for all, eight times */
+    if (!r->x_channel) vst1q_p_s8(u, vdupq_n_s8(*a), vctp8q(8)), a = u;
+    if (!r->other_channel) vst1q_p_s8(v, vdupq_n_s8(*b), vctp8q(8)), b = v;
+    __asm volatile(
+        "wls lr, %[n], 2f\n"
+        "1:\n"
+        "vldrb.s16 q0, [%[a]]\n"
+        "add %[a], %[step_a]\n"
+        "vldrb.s16 q2, [%[b]]\n"
+        "add %[b], %[step_b]\n"
+        "vsub.i16 q0, q0, %q[zero_x]\n"
+        "vsub.i16 q2, q2, %q[zero_other]\n"
+        "vmullb.s16 q1, q0, q2\n" /* the even channels */
+        "vmullt.s16 q0, q0, q2\n" /* the odd ones */
+        "vshl.s32 q1, %[lift]\n"
+        "vshl.s32 q0, %[lift]\n"
+        "vqrdmulh.s32 q1, q1, %[m]\n"
+        "vqrdmulh.s32 q0, q0, %[m]\n"
+        "vrshl.s32 q1, %[right]\n"
+        "vrshl.s32 q0, %[right]\n"
+        "vqmovnb.s32 q1, q1\n"
+        "vqmovnt.s32 q1, q0\n"
+        "vqadd.s16 q1, q1, %[zero_y]\n"
+        "vqmovnb.s16 q1, q1\n"
+        "vstrb.16 q1, [%[y]], #8\n"
+        "le lr, 1b\n"
+        "2:\n"
+        : [a] "+l"(a), [b] "+l"(b), [y] "+l"(y)
+        : [n] "r"(eights), [step_a] "r"(r->x_channel * 8), [step_b] "r"(r->other_channel * 8), [zero_x] "t"(zero_x),
+          [zero_other] "t"(zero_other), [lift] "r"(r->lift), [m] "r"(by.m), [right] "r"(by.right),
+          [zero_y] "r"(r->zero_y)
+        : "lr", "q0", "q1", "q2", "memory");
+    return eights << 3;
+}
+
 /* Four channels of one position at a time, each value dense or the same for all; how many were done. */
 static int32_t position_mve(const uvlm_mul *r, const int8_t *a, const int8_t *b, int8_t *y) {
     const int32_t channels = r->channels, zero_x = r->zero_x, zero_other = r->zero_other, zero_y = r->zero_y;
     const int32_t lift = r->lift, dense_x = r->x_channel, dense_other = r->other_channel;
     const uvlm_scale_mve by = uvlm_scale_of(r->m, r->s);
     int32x4_t u = vdupq_n_s32(*a), v = vdupq_n_s32(*b);
-    int32_t c = 0;
+    int32_t c = eights_mve(r, a, b, y);
     for (; c + 4 <= channels; c += 4) {
         if (dense_x) u = vldrbq_s32(a + c);
         if (dense_other) v = vldrbq_s32(b + c);

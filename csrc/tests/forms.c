@@ -117,8 +117,13 @@ static int add(int form, int wild) {
     r.zero_x = from_to(-128, 127), r.zero_other = from_to(-128, 127), r.zero_y = from_to(-128, 127);
     r.factor_x = word() >> (wild ? 0 : 10), r.factor_other = word() >> (wild ? 0 : 10);
     r.s = from_to(wild ? 0 : 16, wild ? 31 : 22);
-    bytes(a8, 700);
-    bytes(b8, 700);
+    if (any() % 2) r.s = 22; /* what the tables have, with sums that mostly fit, or just not */
+    if (any() % 4 == 0) { /* more channels than are weighed at once */
+        r.positions = from_to(1, 3), r.channels = from_to(500, 1100);
+        r.x_position = any() % 2 ? r.channels : 0, r.other_position = any() % 2 ? r.channels : 0;
+    }
+    bytes(a8, r.channels * r.positions);
+    bytes(b8, r.channels * r.positions);
     return uvlm_add_s8_as(UVLM_PLAIN, &r, a8, b8, made8[0]) | uvlm_add_s8_as(form, &r, a8, b8, made8[1]);
 }
 
