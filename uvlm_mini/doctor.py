@@ -39,8 +39,8 @@ PACKAGES = {
 }
 # What `make test` wants besides, told in one line. ziglang and Node have lines of their own.
 TESTING = (
-    "axe-core-python", "beautifulsoup4", "build", "hypothesis", "mypy", "nbformat", "nbval", "packaging", "pytest", "pytest-timeout",
-    "pytest-xdist", "pyyaml", "ruff", "setuptools", "websocket-client",
+    "axe-core-python", "beautifulsoup4", "build", "hypothesis", "mypy", "nbformat", "nbval", "packaging", "pytest",
+    "pytest-timeout", "pytest-xdist", "pyyaml", "ruff", "setuptools", "websocket-client",
 )  # fmt: skip
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")  # scripts/chromium.py starts one of these
 SECONDS = 120  # an import may take, on a slow disk and for the first time
