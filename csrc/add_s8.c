@@ -9,8 +9,7 @@
 /* 16 channels at all positions, then the next 16. A value is dense or the same for all channels (stride 0); one that is
  * the same at all positions is weighed once. The zero points are taken off together: sums are right modulo 2^32, and
  * end within int32. */
-UVLM_FOR_AVX512 static void add_avx512(const uvlm_add *r, const int8_t *x, const int8_t *other, int8_t *y,
-                                       uvlm_ahead *next) {
+UVLM_FOR_AVX512 static void add_avx512(const uvlm_add *r, const int8_t *x, const int8_t *other, int8_t *y) {
     __m512i by_x = _mm512_set1_epi32(r->factor_x), by_other = _mm512_set1_epi32(r->factor_other);
     int32_t zeros = uvlm_sum(uvlm_times(r->zero_x, r->factor_x), uvlm_times(r->zero_other, r->factor_other));
     __m512i start = _mm512_set1_epi32(uvlm_times(zeros, -1));
@@ -20,7 +19,6 @@ UVLM_FOR_AVX512 static void add_avx512(const uvlm_add *r, const int8_t *x, const
         const int8_t *a = x + (r->x_channel ? c : 0), *b = other + (r->other_channel ? c : 0);
         __m512i rest = start;
         for (int32_t l = 0; l < r->positions; l++, a += r->x_position, b += r->other_position) {
-            if (next && l % 2) uvlm_ask(next, 128); /* about what arrives in the time of two */
             if (!l || r->other_position) {
                 __m512i v = _mm512_set1_epi32(*b);
                 if (r->other_channel) v = _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(some, b));
@@ -216,8 +214,7 @@ static int32_t position_simd128(const uvlm_add *r, const int8_t *a, const int8_t
 }
 #endif
 
-int uvlm_add_s8_ahead(int form, const uvlm_add *r, const int8_t *x, const int8_t *other, int8_t *y, uvlm_ahead *next) {
-    (void)next;
+int uvlm_add_s8_as(int form, const uvlm_add *r, const int8_t *x, const int8_t *other, int8_t *y) {
     if (!r || !x || !y || (!other && !r->constant)) return UVLM_NULL;
     if (r->positions < 1 || r->channels < 1 || r->positions > UVLM_MOST || r->channels > UVLM_MOST) return UVLM_SIZE;
     if (r->x_position < 0 || r->x_channel < 0 || r->other_position < 0 || r->other_channel < 0) return UVLM_SIZE;
@@ -228,7 +225,7 @@ int uvlm_add_s8_ahead(int form, const uvlm_add *r, const int8_t *x, const int8_t
     if (r->constant) other = r->constant;
 #ifdef UVLM_X86
     if (form == UVLM_AVX512 && r->x_channel <= 1 && r->other_channel <= 1 && r->s > 0) {
-        add_avx512(r, x, other, y, next);
+        add_avx512(r, x, other, y);
         return UVLM_OK;
     }
 #endif
@@ -267,10 +264,6 @@ int uvlm_add_s8_ahead(int form, const uvlm_add *r, const int8_t *x, const int8_t
         }
     }
     return UVLM_OK;
-}
-
-int uvlm_add_s8_as(int form, const uvlm_add *r, const int8_t *x, const int8_t *other, int8_t *y) {
-    return uvlm_add_s8_ahead(form, r, x, other, y, NULL);
 }
 
 int uvlm_add_s8(const uvlm_add *r, const int8_t *x, const int8_t *other, int8_t *y) {

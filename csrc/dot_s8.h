@@ -10,8 +10,8 @@
  *   WebAssembly  8 at a time of four rows, in pairs: simd128.h
  *   Helium   16 at a time of four rows, which share x, multiplied and added up across the vector (VMLADAVA): mve.h
  *
- * The weights of a large matrix come from far away and are read once: the x86 forms ask for them 4 KB ahead. That
- * address may lie behind the matrix; it is a hint and reads nothing there. */
+ * The weights of a large matrix come from far away and are read once: the x86 forms ask for them 8 KB ahead, line
+ * after line even where four rows are read side by side: that is the order which the processor guesses best. */
 #ifndef UVLM_DOT_S8_H
 #define UVLM_DOT_S8_H
 
@@ -19,7 +19,7 @@
 #include "mve.h"
 #include "simd128.h"
 
-enum { UVLM_ROWS = 16 }; /* rows at a time */
+enum { UVLM_ROWS = 16, UVLM_AHEAD = 8192 }; /* rows at a time; bytes */
 
 /* rows up to UVLM_ROWS. */
 typedef void uvlm_dots(const int8_t *weight, const int8_t *x, int32_t rows, int32_t columns, int32_t *sums);
@@ -36,13 +36,11 @@ static inline void uvlm_dots_plain(const int8_t *weight, const int8_t *x, int32_
 }
 
 #ifdef UVLM_X86
-#define UVLM_AHEAD(w, i) _mm_prefetch((const char *)((uintptr_t)(w) + (uintptr_t)(i) + 4096), _MM_HINT_T0)
-
 UVLM_FOR_AVX2 static inline int32_t uvlm_dot_avx2(const int8_t *w, const int8_t *x, int32_t n) {
     __m256i a = _mm256_setzero_si256(), b = a;
     int32_t i = 0;
     for (; i + 32 <= n; i += 32) {
-        if (!(i & 32)) UVLM_AHEAD(w, i);
+        if (!(i & 32)) uvlm_ask(w, i + UVLM_AHEAD);
         __m256i w0 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(w + i)));
         __m256i x0 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(x + i)));
         __m256i w1 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(w + i + 16)));
@@ -69,7 +67,7 @@ UVLM_FOR_AVX512 static inline __m512i uvlm_row_avx512(const int8_t *w, const int
     __m512i a = _mm512_setzero_si512(), b = a, one = _mm512_set1_epi8(1), offset = _mm512_set1_epi8(-128);
     int32_t i = 0;
     for (; i + 64 <= n; i += 64) {
-        UVLM_AHEAD(w, i);
+        uvlm_ask(w, i + UVLM_AHEAD);
         __m512i w0 = _mm512_loadu_si512(w + i);
         a = _mm512_dpbusd_epi32(a, _mm512_xor_si512(_mm512_loadu_si512(x + i), offset), w0);
         b = _mm512_dpbusd_epi32(b, one, w0);
@@ -89,33 +87,26 @@ UVLM_FOR_AVX512 static inline __m512i uvlm_pairs_avx512(__m512i a, __m512i b) {
 
 /* Four rows side by side share x, and no sum waits for the one before. */
 UVLM_FOR_AVX512 static inline __m128i uvlm_four_avx512(const int8_t *w, const int8_t *x, int32_t n) {
-    const int8_t *v[4] = {w, w + n, w + 2 * (size_t)n, w + 3 * (size_t)n};
-    __m512i a[4], b[4], one = _mm512_set1_epi8(1), offset = _mm512_set1_epi8(-128);
-    for (int32_t k = 0; k < 4; k++) a[k] = b[k] = _mm512_setzero_si512();
-    int32_t i = 0;
-    for (; i + 64 <= n; i += 64) {
-        __m512i x0 = _mm512_xor_si512(_mm512_loadu_si512(x + i), offset);
-        for (int32_t k = 0; k < 4; k++) {
-            UVLM_AHEAD(v[k], i);
-            __m512i w0 = _mm512_loadu_si512(v[k] + i);
-            a[k] = _mm512_dpbusd_epi32(a[k], x0, w0);
-            b[k] = _mm512_dpbusd_epi32(b[k], one, w0);
-        }
-    }
-    if (i < n) { /* bytes behind the end are not read, and count as 0 */
-        __mmask64 some = ((__mmask64)1 << (n - i)) - 1;
+    const int8_t *w1 = w + n, *w2 = w1 + n, *w3 = w2 + n;
+    const __m512i one = _mm512_set1_epi8(1), offset = _mm512_set1_epi8(-128);
+    __m512i a0 = _mm512_setzero_si512(), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
+    for (int32_t i = 0; i < n; i += 64) {
+        /* bytes behind the end are not read, and count as 0 */
+        __mmask64 some = n - i < 64 ? ((__mmask64)1 << (n - i)) - 1 : ~(__mmask64)0;
+        for (int32_t k = 0; k < 4; k++) uvlm_ask(w, 4 * i + 64 * k + UVLM_AHEAD);
         __m512i x0 = _mm512_xor_si512(_mm512_maskz_loadu_epi8(some, x + i), offset);
-        for (int32_t k = 0; k < 4; k++) {
-            __m512i w0 = _mm512_maskz_loadu_epi8(some, v[k] + i);
-            a[k] = _mm512_dpbusd_epi32(a[k], x0, w0);
-            b[k] = _mm512_dpbusd_epi32(b[k], one, w0);
-        }
+        __m512i v0 = _mm512_maskz_loadu_epi8(some, w + i), v1 = _mm512_maskz_loadu_epi8(some, w1 + i);
+        __m512i v2 = _mm512_maskz_loadu_epi8(some, w2 + i), v3 = _mm512_maskz_loadu_epi8(some, w3 + i);
+        a0 = _mm512_dpbusd_epi32(a0, x0, v0), b0 = _mm512_dpbusd_epi32(b0, one, v0);
+        a1 = _mm512_dpbusd_epi32(a1, x0, v1), b1 = _mm512_dpbusd_epi32(b1, one, v1);
+        a2 = _mm512_dpbusd_epi32(a2, x0, v2), b2 = _mm512_dpbusd_epi32(b2, one, v2);
+        a3 = _mm512_dpbusd_epi32(a3, x0, v3), b3 = _mm512_dpbusd_epi32(b3, one, v3);
     }
-    for (int32_t k = 0; k < 4; k++) a[k] = _mm512_sub_epi32(a[k], _mm512_slli_epi32(b[k], 7));
-    a[0] = uvlm_pairs_avx512(a[0], a[1]); /* added up in one go */
-    a[2] = uvlm_pairs_avx512(a[2], a[3]);
-    a[0] = _mm512_add_epi32(_mm512_unpacklo_epi64(a[0], a[2]), _mm512_unpackhi_epi64(a[0], a[2]));
-    __m256i e = _mm256_add_epi32(_mm512_castsi512_si256(a[0]), _mm512_extracti64x4_epi64(a[0], 1));
+    a0 = uvlm_pairs_avx512(a0, a1), b0 = uvlm_pairs_avx512(b0, b1); /* added up in one go */
+    a2 = uvlm_pairs_avx512(a2, a3), b2 = uvlm_pairs_avx512(b2, b3);
+    a0 = _mm512_sub_epi32(a0, _mm512_slli_epi32(b0, 7)), a2 = _mm512_sub_epi32(a2, _mm512_slli_epi32(b2, 7));
+    a0 = _mm512_add_epi32(_mm512_unpacklo_epi64(a0, a2), _mm512_unpackhi_epi64(a0, a2));
+    __m256i e = _mm256_add_epi32(_mm512_castsi512_si256(a0), _mm512_extracti64x4_epi64(a0, 1));
     return _mm_add_epi32(_mm256_castsi256_si128(e), _mm256_extracti128_si256(e, 1));
 }
 
@@ -128,6 +119,7 @@ UVLM_FOR_AVX512 static inline __m512i uvlm_short_avx512(const int8_t *w, const i
         __m512i a[4];
         for (int32_t k = 0; k < 4; k++) {
             const int8_t *v = w + (size_t)(8 * half + k) * (size_t)n;
+            uvlm_ask(w, 64 * (4 * half + k) + UVLM_AHEAD);
             __m512i w0 = _mm512_castsi256_si512(_mm256_maskz_loadu_epi8(some, v));
             w0 = _mm512_inserti64x4(w0, _mm256_maskz_loadu_epi8(some, v + 4 * (size_t)n), 1);
             __m512i b = _mm512_dpbusd_epi32(zero, one, w0);

@@ -13,13 +13,6 @@
 #define UVLM_IN_AVX2 UVLM_FOR_AVX2 __attribute__((always_inline)) static inline
 #define UVLM_IN_AVX512 UVLM_FOR_AVX512 __attribute__((always_inline)) static inline
 
-/* Asks for the next bytes, to the second cache. One request for two lines: the processor brings the other one, too. */
-__attribute__((always_inline)) static inline void uvlm_ask(uvlm_ahead *next, int64_t bytes) {
-    for (; bytes > 0 && next->left > 0; bytes -= 128, next->at += 128, next->left -= 128) {
-        _mm_prefetch((const char *)next->at, _MM_HINT_T1);
-    }
-}
-
 UVLM_IN_AVX512 __m512i uvlm_shift_half_up_avx512(__m512i x, int32_t s) {
     if (s <= 0) return x;
     if (s > 31) return _mm512_setzero_si512();

@@ -10,6 +10,11 @@
 #include <immintrin.h>
 #define UVLM_FOR_AVX2 __attribute__((target("avx2,fma")))
 #define UVLM_FOR_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vnni,avx2,fma")))
+
+/* Asks the memory for what lies `bytes` behind x. A hint: nothing is read, and the address may be nobody's. */
+static inline void uvlm_ask(const void *x, int32_t bytes) {
+    _mm_prefetch((const char *)((uintptr_t)x + (uintptr_t)bytes), _MM_HINT_T0);
+}
 #endif
 
 #if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1) && !defined(UVLM_ONLY_PLAIN)

@@ -11,13 +11,6 @@
 /* declarations */
 enum { UVLM_MOST = 65536 };
 
-/* Bytes that will be read next: weights far away, for which a kernel that computes more than it reads may ask meanwhile.
- * It moves `at` on by what it has asked for. A hint: nothing is read here, and forms other than AVX-512 leave it alone. */
-typedef struct {
-    const int8_t *at;
-    int64_t left;
-} uvlm_ahead;
-
 /* Any function of one int8 number: y = table[x + 128], `count` times. x and y may be the same. */
 typedef struct {
     const int8_t *table; /* (256) */
@@ -69,7 +62,6 @@ typedef struct {
 } uvlm_add;
 int uvlm_add_s8(const uvlm_add *r, const int8_t *x, const int8_t *other, int8_t *y);
 int uvlm_add_s8_as(int form, const uvlm_add *r, const int8_t *x, const int8_t *other, int8_t *y);
-int uvlm_add_s8_ahead(int form, const uvlm_add *r, const int8_t *x, const int8_t *other, int8_t *y, uvlm_ahead *next);
 
 typedef struct {
     const int8_t *constant; /* or NULL */
@@ -141,8 +133,6 @@ int uvlm_scan_s16(const uvlm_scan *r, const int8_t *dt, const int8_t *u, const i
                   int8_t *y);
 int uvlm_scan_s16_as(int form, const uvlm_scan *r, const int8_t *dt, const int8_t *u, const int8_t *b, const int8_t *c,
                      int16_t *h, int8_t *y);
-int uvlm_scan_s16_ahead(int form, const uvlm_scan *r, const int8_t *dt, const int8_t *u, const int8_t *b,
-                        const int8_t *c, int16_t *h, int8_t *y, uvlm_ahead *next);
 
 /* Bahdanau attention: a score for each position, (positions, channels) -> (positions) int32. */
 typedef struct {

@@ -181,31 +181,7 @@ int uvlm_program_arena(const uvlm_program *p, int64_t *size) {
     return UVLM_OK;
 }
 
-/* Whether a record reads many weights; these, as far as they leave a second cache of 1 MB half to others. */
-static int is_weighty(const uvlm_record *record, uvlm_ahead *weights) {
-    const int64_t most = 1 << 19;
-    if (record->kind == UVLM_GEMM || record->kind == UVLM_LOGITS) {
-        const uvlm_gemm *n = record->numbers;
-        weights->at = n->weight, weights->left = uvlm_product(n->rows, n->columns);
-    } else if (record->kind == UVLM_LSTM) {
-        const uvlm_lstm *n = record->numbers;
-        weights->at = n->weight, weights->left = uvlm_product(4, uvlm_product(n->hidden, n->columns));
-    } else {
-        return 0;
-    }
-    if (weights->left > most) weights->left = most;
-    return 1;
-}
-
-/* The first record after `i` that reads many weights, and these; if there is none, the number of records. */
-static int32_t weighty_after(const uvlm_program *p, int32_t i, uvlm_ahead *weights) {
-    weights->at = NULL, weights->left = 0;
-    do i++;
-    while (i < p->count && !is_weighty(p->records + i, weights));
-    return i;
-}
-
-static int run(int form, const uvlm_record *record, int8_t *arena, uvlm_ahead *next) {
+static int run(int form, const uvlm_record *record, int8_t *arena) {
     const void *n = record->numbers;
     const int32_t *at = record->at;
     switch (record->kind) {
@@ -220,9 +196,8 @@ static int run(int form, const uvlm_record *record, int8_t *arena, uvlm_ahead *n
     case UVLM_CONV:
         return uvlm_conv_s8_as(form, n, arena + at[0], arena + at[1]);
     case UVLM_ADD:
-        if (((const uvlm_add *)n)->constant)
-            return uvlm_add_s8_ahead(form, n, arena + at[0], NULL, arena + at[1], next);
-        return uvlm_add_s8_ahead(form, n, arena + at[0], arena + at[1], arena + at[2], next);
+        if (((const uvlm_add *)n)->constant) return uvlm_add_s8_as(form, n, arena + at[0], NULL, arena + at[1]);
+        return uvlm_add_s8_as(form, n, arena + at[0], arena + at[1], arena + at[2]);
     case UVLM_MUL:
         if (((const uvlm_mul *)n)->constant) return uvlm_mul_s8_as(form, n, arena + at[0], NULL, arena + at[1]);
         return uvlm_mul_s8_as(form, n, arena + at[0], arena + at[1], arena + at[2]);
@@ -250,8 +225,8 @@ static int run(int form, const uvlm_record *record, int8_t *arena, uvlm_ahead *n
     case UVLM_LAYER_NORM:
         return uvlm_layer_norm_s8_as(form, n, arena + at[0], arena + at[1]);
     case UVLM_SCAN:
-        return uvlm_scan_s16_ahead(form, n, arena + at[0], arena + at[1], arena + at[2], arena + at[3],
-                                   (void *)(arena + at[4]), arena + at[5], next);
+        return uvlm_scan_s16_as(form, n, arena + at[0], arena + at[1], arena + at[2], arena + at[3],
+                                (void *)(arena + at[4]), arena + at[5]);
     case UVLM_SCORES:
         return uvlm_scores_s8(n, arena + at[0], (void *)(arena + at[1]));
     case UVLM_SOFTMAX:
@@ -275,11 +250,7 @@ int uvlm_program_run_as(int form, const uvlm_program *p, void *arena, int64_t si
     if (size < needed) return UVLM_SIZE;
     if ((uintptr_t)arena % 4) return UVLM_RANGE;
     if (!uvlm_has(form)) return UVLM_FORM;
-    uvlm_ahead next = {NULL, 0}; /* what kernels that compute much ask for meanwhile */
-    for (int32_t i = 0, weighty = 0; i < p->count && !status; i++) {
-        if (i == weighty) weighty = weighty_after(p, i, &next);
-        status = run(form, p->records + i, arena, &next);
-    }
+    for (int32_t i = 0; i < p->count && !status; i++) status = run(form, p->records + i, arena);
     return status;
 }
 

@@ -128,15 +128,15 @@ UVLM_FOR_AVX2 static int32_t states_avx2(const channel *r, int32_t count, const 
     return n < count ? sum + states_plain(r, count - n, A + n, b + n, c + n, h + n) : sum;
 }
 
-/* The same 16 states at a time, and what is a channel's own for 16 channels at a time. */
+/* The same 16 states of two channels at a time, and what is a channel's own for 16 channels at a time. */
 typedef struct { /* less their zero points, b lifted by 7; 0 behind the last state */
     int16_t b[256], c[256];
 } shared;
 
-/* What is the same for all states of a channel, for 16 channels: from here it is read into all lanes at once. */
+/* What is the same for all states of a channel, for 16 channels, in the lower halves but for `in`. */
 typedef struct {
-    int16_t mantissa[16], left[16], back[16], half[16], g[16]; /* of the places: 16 less them, 2^(15 - p), 2^(p - 1) */
-    int32_t in[16]; /* u less its zero point */
+    __m512i mantissa, left, back, half, g; /* of the places: 16 less them, 2^(15 - p), 2^(p - 1) */
+    __m512i in; /* u less its zero point, in 32 bits */
 } sixteen;
 
 /* False if a shift is out of what the vectors do. */
@@ -162,28 +162,47 @@ UVLM_FOR_AVX512 static int sixteen_of(const uvlm_scan *r, int32_t i, const int8_
     places = _mm512_min_epi32(places, most);
     half = _mm512_sllv_epi32(one, _mm512_sub_epi32(places, one));
     most = _mm512_sub_epi32(most, places);
-    _mm256_storeu_si256((__m256i *)(void *)made->mantissa, _mm512_cvtepi32_epi16(m));
-    _mm256_storeu_si256((__m256i *)(void *)made->left, _mm512_cvtepi32_epi16(_mm512_add_epi32(most, one)));
-    _mm256_storeu_si256((__m256i *)(void *)made->back, _mm512_cvtepi32_epi16(_mm512_sllv_epi32(one, most)));
-    _mm256_storeu_si256((__m256i *)(void *)made->half, _mm512_cvtepi32_epi16(half));
-    _mm256_storeu_si256((__m256i *)(void *)made->g, _mm512_cvtsepi32_epi16(g)); /* saturates */
-    _mm512_storeu_si512(made->in, in);
+    made->mantissa = _mm512_castsi256_si512(_mm512_cvtepi32_epi16(m));
+    made->left = _mm512_castsi256_si512(_mm512_cvtepi32_epi16(_mm512_add_epi32(most, one)));
+    made->back = _mm512_castsi256_si512(_mm512_cvtepi32_epi16(_mm512_sllv_epi32(one, most)));
+    made->half = _mm512_castsi256_si512(_mm512_cvtepi32_epi16(half));
+    made->g = _mm512_castsi256_si512(_mm512_cvtsepi32_epi16(g)); /* saturates */
+    made->in = in;
     return 1;
 }
 
-/* Some states of channel k of them: changes h, gives h c in eight parts. */
-UVLM_IN_AVX512 __m256i states_avx512(const sixteen *of, int32_t k, __mmask16 some, const int16_t *A, const int16_t *b,
-                                     const int16_t *c, int16_t *h) {
-    __m256i t = _mm256_mulhrs_epi16(_mm256_maskz_loadu_epi16(some, A), _mm256_set1_epi16(of->mantissa[k]));
-    t = _mm256_adds_epi16(t, _mm256_set1_epi16(of->half[k]));
-    __m256i power = twice_power_avx2(_mm256_sllv_epi16(t, _mm256_set1_epi16(of->left[k])));
-    __m256i less = _mm256_sub_epi16(_mm256_setzero_si256(), _mm256_mulhrs_epi16(t, _mm256_set1_epi16(of->back[k])));
-    __m256i decay = decay_avx2(_mm256_srlv_epi16(power, less), less);
-    __m256i old = _mm256_mulhrs_epi16(decay, _mm256_maskz_loadu_epi16(some, h));
-    __m256i write = _mm256_mulhrs_epi16(_mm256_loadu_si256((const __m256i *)(const void *)b), _mm256_set1_epi16(of->g[k]));
-    __m256i next = _mm256_adds_epi16(old, write);
-    _mm256_mask_storeu_epi16(h, some, next);
-    return _mm256_madd_epi16(next, _mm256_loadu_si256((const __m256i *)(const void *)c));
+/* As twice_power_avx2. */
+UVLM_IN_AVX512 __m512i twice_power_avx512(__m512i g) {
+    __m512i power = _mm512_mulhrs_epi16(_mm512_set1_epi16(UVLM_EXP2_4), g);
+    power = _mm512_mulhrs_epi16(_mm512_add_epi16(power, _mm512_set1_epi16(UVLM_EXP2_3)), g);
+    power = _mm512_mulhrs_epi16(_mm512_add_epi16(power, _mm512_set1_epi16(UVLM_EXP2_2)), g);
+    power = _mm512_mulhrs_epi16(_mm512_add_epi16(power, _mm512_set1_epi16(UVLM_EXP2_1)), g);
+    power = _mm512_adds_epi16(power, _mm512_set1_epi16(UVLM_EXP2_0));
+    return _mm512_add_epi16(power, power);
+}
+
+/* 16 numbers of a channel, and of the next one behind them. */
+UVLM_IN_AVX512 __m512i both_avx512(__mmask16 some, const int16_t *x, int32_t apart) {
+    __m256i low = _mm256_maskz_loadu_epi16(some, x), high = _mm256_maskz_loadu_epi16(some, x + apart);
+    return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+}
+
+/* Some states of two of the channels, `which`: changes h, gives h c, eight parts of each. apart: from one to the next. */
+UVLM_IN_AVX512 __m512i states_avx512(const sixteen *of, __m512i which, __mmask16 some, int32_t apart, const int16_t *A,
+                                     const int16_t *b, const int16_t *c, int16_t *h) {
+    const __m512i none = _mm512_setzero_si512();
+    __m512i t = _mm512_mulhrs_epi16(both_avx512(some, A, apart), _mm512_permutexvar_epi16(which, of->mantissa));
+    t = _mm512_adds_epi16(t, _mm512_permutexvar_epi16(which, of->half));
+    __m512i power = twice_power_avx512(_mm512_sllv_epi16(t, _mm512_permutexvar_epi16(which, of->left)));
+    __m512i less = _mm512_sub_epi16(none, _mm512_mulhrs_epi16(t, _mm512_permutexvar_epi16(which, of->back)));
+    __m512i decay = _mm512_avg_epu16(_mm512_srlv_epi16(power, less), none);
+    decay = _mm512_mask_mov_epi16(decay, _mm512_movepi16_mask(less), _mm512_set1_epi16(INT16_MAX)); /* as decay_avx2 */
+    __m512i old = _mm512_mulhrs_epi16(decay, both_avx512(some, h, apart));
+    __m512i all = _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)b));
+    __m512i next = _mm512_adds_epi16(old, _mm512_mulhrs_epi16(all, _mm512_permutexvar_epi16(which, of->g)));
+    _mm256_mask_storeu_epi16(h, some, _mm512_castsi512_si256(next));
+    _mm256_mask_storeu_epi16(h + apart, some, _mm512_extracti64x4_epi64(next, 1));
+    return _mm512_madd_epi16(next, _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)c)));
 }
 
 /* Eight parts of 16 sums to the sums: by adding up while it turns them, as a tree. */
@@ -217,7 +236,7 @@ UVLM_IN_AVX512 __m128i outputs_avx512(const uvlm_scan *r, int32_t i, __m512i rea
 }
 
 UVLM_FOR_AVX512 static void channels_avx512(const uvlm_scan *r, const int8_t *dt, const int8_t *u, const int8_t *b,
-                                            const int8_t *c, int16_t *h, int8_t *y, uvlm_ahead *next) {
+                                            const int8_t *c, int16_t *h, int8_t *y) {
     shared of_all = {{0}, {0}};
     for (int32_t n = 0; n < r->states; n++) {
         of_all.b[n] = (int16_t)((b[n] - r->zero_b) * 128);
@@ -226,24 +245,27 @@ UVLM_FOR_AVX512 static void channels_avx512(const uvlm_scan *r, const int8_t *dt
     int32_t i = 0;
     for (; i + 16 <= r->channels; i += 16) {
         sixteen of;
+        __m512i which = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi16(1), 1);
         __m256i parts[16];
         if (!sixteen_of(r, i, dt, u, &of)) {
             channels_of(states_plain, r, i, i + 16, dt, u, b, c, h, y);
             continue;
         }
-        for (int32_t k = 0; k < 16; k++) {
+        for (int32_t k = 0; k < 16; k += 2, which = _mm512_add_epi16(which, _mm512_set1_epi16(2))) {
             size_t at = (size_t)(i + k) * (size_t)r->states;
-            parts[k] = _mm256_setzero_si256();
-            if (next) uvlm_ask(next, 32 * (int64_t)r->states); /* about what arrives while they are computed */
+            __m512i two = _mm512_setzero_si512();
             for (int32_t n = 0; n < r->states; n += 16) {
                 int32_t left = r->states - n;
                 __mmask16 some = left >= 16 ? 0xFFFF : (__mmask16)((1 << left) - 1);
                 size_t from = at + (size_t)n;
-                parts[k] = _mm256_add_epi32(parts[k],
-                                            states_avx512(&of, k, some, r->A + from, of_all.b + n, of_all.c + n, h + from));
+                uvlm_ask(r->A + at, 4 * n + 2048); /* 4 bytes a state of both */
+                two = _mm512_add_epi32(two, states_avx512(&of, which, some, r->states, r->A + from, of_all.b + n,
+                                                          of_all.c + n, h + from));
             }
+            parts[k] = _mm512_castsi512_si256(two);
+            parts[k + 1] = _mm512_extracti64x4_epi64(two, 1);
         }
-        __m128i made = outputs_avx512(r, i, totals_avx512(parts), _mm512_loadu_si512(of.in));
+        __m128i made = outputs_avx512(r, i, totals_avx512(parts), of.in);
         _mm_storeu_si128((__m128i *)(void *)(y + i), made);
     }
     channels_of(states_plain, r, i, r->channels, dt, u, b, c, h, y);
@@ -531,9 +553,8 @@ static void channels_simd128(const uvlm_scan *r, const int8_t *dt, const int8_t 
 }
 #endif
 
-int uvlm_scan_s16_ahead(int form, const uvlm_scan *r, const int8_t *dt, const int8_t *u, const int8_t *b,
-                        const int8_t *c, int16_t *h, int8_t *y, uvlm_ahead *next) {
-    (void)next;
+int uvlm_scan_s16_as(int form, const uvlm_scan *r, const int8_t *dt, const int8_t *u, const int8_t *b, const int8_t *c,
+                     int16_t *h, int8_t *y) {
     int status = wrong(r, dt, u, b, c, h, y);
     if (status) return status;
     switch (uvlm_has(form) ? form : -1) {
@@ -545,7 +566,7 @@ int uvlm_scan_s16_ahead(int form, const uvlm_scan *r, const int8_t *dt, const in
         channels_of(states_avx2, r, 0, r->channels, dt, u, b, c, h, y);
         return UVLM_OK;
     case UVLM_AVX512:
-        channels_avx512(r, dt, u, b, c, h, y, next);
+        channels_avx512(r, dt, u, b, c, h, y);
         return UVLM_OK;
 #endif
 #ifdef UVLM_WASM
@@ -561,11 +582,6 @@ int uvlm_scan_s16_ahead(int form, const uvlm_scan *r, const int8_t *dt, const in
     default:
         return UVLM_FORM;
     }
-}
-
-int uvlm_scan_s16_as(int form, const uvlm_scan *r, const int8_t *dt, const int8_t *u, const int8_t *b, const int8_t *c,
-                     int16_t *h, int8_t *y) {
-    return uvlm_scan_s16_ahead(form, r, dt, u, b, c, h, y, NULL);
 }
 
 int uvlm_scan_s16(const uvlm_scan *r, const int8_t *dt, const int8_t *u, const int8_t *b, const int8_t *c, int16_t *h,

@@ -361,7 +361,7 @@ def test_project_builds_and_links(parts, place, objects) -> None:
         return chip[region][0] <= at[name] <= sum(chip[region])
 
     assert at["_estack"] == sum(chip["DATA"]) and lies("_sstack", "DATA")
-    assert all(lies(name, "CODE") for name in ("Reset_Handler", "uvlm_app_caption", "uvlm_scan_s16_ahead", "_sidata"))
+    assert all(lies(name, "CODE") for name in ("Reset_Handler", "uvlm_app_caption", "uvlm_scan_s16_as", "_sidata"))
     assert all(lies(name, "DATA") for name in ("_sdata", "_edata", "_sbss", "_ebss", "end"))
     assert at["_ebss"] - at["_sbss"] > parts.memory
 

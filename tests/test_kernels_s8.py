@@ -509,33 +509,6 @@ def test_short_rows(columns: int, rows: int) -> None:
     equal(Case(record, ((columns,),)), (ends(columns),))
 
 
-@pytest.mark.parametrize("kind", ["add", "scan"])
-def test_asking_ahead_changes_nothing(kind: str) -> None:
-    """With and without bytes to ask for: the same result, and no byte is asked for twice or far behind the end."""
-    ffi, lib = library()
-    weights = np.zeros(300, np.int8)
-    for seed in range(20):
-        case = MAKERS[kind](Dice(seed), False)
-        if len(case.shapes) == 1:
-            continue
-        given = [layout(x[0]) for x in case.inputs(Dice(seed), 1)]
-        kernel = Kernel(case.record, *(x.shape for x in given))
-        function = getattr(lib, f"{kernel.name}_ahead")
-        for number, form in enumerate(("plain", "avx2", "avx512", "mve")):
-            if form not in kernel.forms:
-                continue
-            expected = in_c(kernel, given, form)
-            inputs = [x.copy() for x in given]
-            y = np.empty_like(expected[0])
-            start = ffi.from_buffer("int8_t[]", weights)
-            ahead = ffi.new("uvlm_ahead *", {"at": start, "left": weights.size})
-            pointers = [ffi.from_buffer(f"{x.dtype}_t[]", x) for x in (*inputs, y)]
-            assert function(number, kernel.struct, *pointers, ahead) == lib.UVLM_OK
-            assert y.tobytes() == expected[0].tobytes() and (kind == "add" or (inputs[4] == expected[1]).all())
-            assert ahead.at - start == weights.size - ahead.left and ahead.left > -128
-            assert form == "avx512" or ahead.left == weights.size
-
-
 # Golden vectors
 
 

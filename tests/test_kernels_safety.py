@@ -147,14 +147,11 @@ def captioner() -> str:
 
 
 def takes_sizes() -> set[str]:
-    """Every function of the headers that gets a pointer, without its prefix; a twin _as belongs to its own.
-
-    So does _ahead, which _as calls, and which programs call with weights to ask for.
-    """
+    """Every function of the headers that gets a pointer, without its prefix; a twin _as belongs to its own."""
     text = re.sub(r"/\*.*?\*/", "", build.declarations(), flags=re.S)
     text = text.replace(re.sub(r"/\*.*?\*/", "", captioner(), flags=re.S), "")
     names = {name for name, arguments in re.findall(r"\buvlm_(\w+)\(([^)]*)\)", text) if "*" in arguments}
-    return {re.sub("_(as|ahead)$", "", name) for name in names} - {"tables_f32"}  # that one takes no size
+    return {re.sub("_as$", "", name) for name in names} - {"tables_f32"}  # that one takes no size
 
 
 @pytest.mark.slow
