@@ -5,6 +5,19 @@
 #include "mve.h"
 #include "simd128.h"
 
+#if defined(UVLM_X86) || defined(UVLM_HELIUM)
+static int64_t size_of(int32_t factor, int32_t zero) {
+    return (factor < 0 ? -(int64_t)factor : factor) * (128 + (zero < 0 ? -zero : zero));
+}
+
+/* Whether int32 has room for every sum with its half and y's zero point at the place of the shift: then these are in
+ * the number that is added anyway. s from 1 to 31. */
+static int has_room(const uvlm_add *r) {
+    int64_t zero = (int64_t)(r->zero_y < 0 ? -r->zero_y : r->zero_y) << r->s, half = (int64_t)1 << (r->s - 1);
+    return size_of(r->factor_x, r->zero_x) + size_of(r->factor_other, r->zero_other) + zero + half <= INT32_MAX;
+}
+#endif
+
 #ifdef UVLM_X86
 /* 16 channels at all positions, then the next 16. A value is dense or the same for all channels (stride 0); one that is
  * the same at all positions is weighed once. The zero points are taken off together: sums are right modulo 2^32, and
@@ -12,7 +25,9 @@
 UVLM_FOR_AVX512 static void add_avx512(const uvlm_add *r, const int8_t *x, const int8_t *other, int8_t *y) {
     __m512i by_x = _mm512_set1_epi32(r->factor_x), by_other = _mm512_set1_epi32(r->factor_other);
     int32_t zeros = uvlm_sum(uvlm_times(r->zero_x, r->factor_x), uvlm_times(r->zero_other, r->factor_other));
-    __m512i start = _mm512_set1_epi32(uvlm_times(zeros, -1));
+    int32_t room = has_room(r), end = room ? r->zero_y * (1 << r->s) + (1 << (r->s - 1)) : 0;
+    const __m512i start = _mm512_set1_epi32(uvlm_sum(end, uvlm_times(zeros, -1)));
+    const __m512i places = _mm512_set1_epi32(r->s), zero_y = _mm512_set1_epi32(r->zero_y);
     for (int32_t c = 0; c < r->channels; c += 16) {
         int32_t left = r->channels - c;
         __mmask16 some = left >= 16 ? 0xFFFF : (__mmask16)((1 << left) - 1);
@@ -25,8 +40,9 @@ UVLM_FOR_AVX512 static void add_avx512(const uvlm_add *r, const int8_t *x, const
                 rest = _mm512_add_epi32(_mm512_mullo_epi32(v, by_other), start);
             }
             __m512i u = r->x_channel ? _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(some, a)) : _mm512_set1_epi32(*a);
-            __m512i sum = uvlm_shift_half_up_avx512(_mm512_add_epi32(_mm512_mullo_epi32(u, by_x), rest), r->s);
-            sum = _mm512_add_epi32(sum, _mm512_set1_epi32(r->zero_y));
+            __m512i sum = _mm512_add_epi32(_mm512_mullo_epi32(u, by_x), rest);
+            if (room) sum = _mm512_srav_epi32(sum, places);
+            else sum = _mm512_add_epi32(uvlm_shift_half_up_avx512(sum, r->s), zero_y);
             int8_t *to = y + (size_t)l * (size_t)r->channels + c;
             _mm_mask_storeu_epi8(to, some, _mm512_cvtsepi32_epi8(sum)); /* saturates */
         }
@@ -35,21 +51,13 @@ UVLM_FOR_AVX512 static void add_avx512(const uvlm_add *r, const int8_t *x, const
 #endif
 
 #ifdef UVLM_HELIUM
-/* The usual case: 22 places, and room in int32 for the sum with y's zero point times 2^22. Then y is the sum's upper
+/* The usual case: 22 places, and room for all. Then y is the sum's upper
  * half (16 places, rounded down), shifted by the other 6, half up, and cut: two instructions for eight, and the zero
  * point is in the number that is added anyway. The half is a whole number at 6 places: rounding down before it changes
  * nothing. (VQSHRN with the half added before would do, too; but GNU's assembler 2.40 writes VQRSHRN for it.) */
 enum { USUAL = 22, PIECE = 512 }; /* channels weighed at once: 2 KB of the stack */
 
-static int64_t size_of(int32_t factor, int32_t zero) {
-    return (factor < 0 ? -(int64_t)factor : factor) * (128 + (zero < 0 ? -zero : zero));
-}
-
-static int is_usual(const uvlm_add *r) {
-    int64_t zero = (int64_t)(r->zero_y < 0 ? -r->zero_y : r->zero_y) << USUAL;
-    int64_t sum = size_of(r->factor_x, r->zero_x) + size_of(r->factor_other, r->zero_other);
-    return r->s == USUAL && sum + zero <= INT32_MAX;
-}
+static int is_usual(const uvlm_add *r) { return r->s == USUAL && has_room(r); }
 
 /* What is the same for all: the zero points. */
 static uint32_t same_for_all(const uvlm_add *r) {

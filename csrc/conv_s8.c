@@ -43,6 +43,23 @@ static int32_t window(const uvlm_conv *r, const int8_t *x, int32_t top, int32_t 
     return sum;
 }
 
+/* A pointwise convolution to one channel: the map is the matrix then, and the weight the vector. */
+static int single(const uvlm_conv *r) {
+    return r->group == 1 && r->outputs == 1 && r->kernel_h == 1 && r->kernel_w == 1 && r->stride_y == 1 &&
+           r->stride_x == 1 && !r->top && !r->left && !r->bottom && !r->right && r->height * r->width >= 4;
+}
+
+static void single_of(const uvlm_conv *r, const int8_t *x, int8_t *y, int32_t places, uvlm_dots *of) {
+    for (int32_t l = 0; l < places; l += UVLM_ROWS) {
+        int32_t count = places - l < UVLM_ROWS ? places - l : UVLM_ROWS, sums[UVLM_ROWS];
+        of(x + (size_t)l * (size_t)r->channels, r->weight, count, r->channels, sums);
+        for (int32_t k = 0; k < count; k++) {
+            int32_t sum = uvlm_lift(uvlm_sum(sums[k], r->bias[0]), r->lift);
+            y[l + k] = uvlm_narrow(uvlm_requantise(sum, r->m[0], r->s[0]), r->zero_y);
+        }
+    }
+}
+
 #ifdef UVLM_HELIUM
 enum { FILL = 64 };
 
@@ -165,12 +182,6 @@ static void single_mve(const uvlm_conv *r, const int8_t *x, int8_t *y, int32_t p
     }
 }
 
-/* Whether it is one. */
-static int single(const uvlm_conv *r) {
-    return r->group == 1 && r->outputs == 1 && r->kernel_h == 1 && r->kernel_w == 1 && r->stride_y == 1 &&
-           r->stride_x == 1 && !r->top && !r->left && !r->bottom && !r->right && r->height * r->width >= 4;
-}
-
 static void conv_mve(const uvlm_conv *r, const int8_t *x, int8_t *y, int32_t high, int32_t broad) {
     int8_t fill[FILL];
     for (int32_t k = 0; k < FILL; k++) fill[k] = (int8_t)r->zero_x;
@@ -289,6 +300,10 @@ int uvlm_conv_s8_as(int form, const uvlm_conv *r, const int8_t *x, int8_t *y) {
         return UVLM_OK;
     }
 #endif
+    if (single(r)) {
+        single_of(r, x, y, high * broad, of);
+        return UVLM_OK;
+    }
     for (int32_t i = 0; i < high; i++) {
         for (int32_t j = 0; j < broad; j++) {
             for (int32_t o = 0; o < r->outputs; o++) {

@@ -28,18 +28,8 @@ UVLM_FOR_AVX512 static void scaled_avx512(const uvlm_gemm *r, int32_t first, int
     __m512i sum =
         _mm512_add_epi32(_mm512_maskz_loadu_epi32(some, sums), _mm512_maskz_loadu_epi32(some, r->bias + first));
     sum = _mm512_sll_epi32(sum, _mm_cvtsi32_si128(lift));
-    if (_mm512_movepi32_mask(s)) { /* some go to the left, as logits do: what is too large then is known before */
-        const __m512i most = _mm512_set1_epi32(INT32_MAX), least = _mm512_set1_epi32(INT32_MIN);
-        __m512i n = _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_min_epi32(s, _mm512_setzero_si512()));
-        n = _mm512_min_epi32(n, _mm512_set1_epi32(31));
-        __mmask16 over = _mm512_cmpgt_epi32_mask(sum, _mm512_srav_epi32(most, n));
-        __mmask16 under = _mm512_cmplt_epi32_mask(sum, _mm512_srav_epi32(least, n));
-        sum = _mm512_mask_mov_epi32(_mm512_sllv_epi32(sum, n), over, most);
-        sum = _mm512_mask_mov_epi32(sum, under, least);
-        s = _mm512_max_epi32(s, _mm512_setzero_si512());
-    }
     __m512i m = _mm512_maskz_loadu_epi32(some, r->m + first);
-    _mm512_mask_storeu_epi32(sums, some, uvlm_requantise_each_avx512(sum, m, s));
+    _mm512_mask_storeu_epi32(sums, some, uvlm_requantise_all_avx512(sum, m, s));
 }
 #endif
 

@@ -6,7 +6,7 @@
  */
 #include "curve.h"
 #include "dot_s8.h"
-#include "fixed.h"
+#include "fixed_x86.h"
 #include "kernels_s8.h"
 #include "mve.h"
 
@@ -35,6 +35,64 @@ static void cells_plain(const uvlm_lstm *r, const int32_t *z, size_t from, int8_
         int32_t bent = uvlm_curve(uvlm_to_s16(uvlm_requantise(c[i], r->c_m, r->c_s)), r->tanh);
         h[i] = uvlm_to_s8(uvlm_shift_half_up(out * bent, 23));
     }
+}
+
+#ifdef UVLM_X86
+UVLM_IN_AVX512 __m512i half_avx512(__mmask16 some, const int32_t *sums, const int32_t *bias, const int32_t *m,
+                                   const int8_t *s) {
+    __m512i sum = _mm512_add_epi32(_mm512_maskz_loadu_epi32(some, sums), _mm512_maskz_loadu_epi32(some, bias));
+    __m512i by = _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(some, s));
+    return uvlm_requantise_all_avx512(sum, _mm512_maskz_loadu_epi32(some, m), by);
+}
+
+UVLM_FOR_AVX512 static void gates_avx512(const uvlm_lstm *r, size_t first, int32_t count, const int32_t *heard,
+                                         const int32_t *kept, int32_t *z) {
+    __mmask16 some = (__mmask16)((1 << count) - 1);
+    __m512i a = half_avx512(some, heard, r->bias + first, r->m + first, r->s + first);
+    __m512i b = half_avx512(some, kept, r->bias_h + first, r->m_h + first, r->s_h + first);
+    __m256i gates = _mm512_cvtsepi32_epi16(uvlm_adds_avx512(a, b)); /* saturates */
+    _mm512_mask_storeu_epi32(z + first, some, _mm512_cvtepi16_epi32(gates));
+}
+
+/* An entry and the next one are gathered together: the first is in the lower half. */
+UVLM_IN_AVX512 __m512i curve_avx512(__m512i x, const int16_t *table) {
+    __m512i i = _mm512_add_epi32(_mm512_srai_epi32(x, 7), _mm512_set1_epi32(256));
+    __m512i both = _mm512_i32gather_epi32(i, (const void *)table, 2), rest = _mm512_and_si512(x, _mm512_set1_epi32(127));
+    __m512i low = _mm512_srai_epi32(_mm512_slli_epi32(both, 16), 16), rise = _mm512_sub_epi32(_mm512_srai_epi32(both, 16), low);
+    return _mm512_add_epi32(low, uvlm_shift_half_up_avx512(_mm512_mullo_epi32(rise, rest), 7));
+}
+
+UVLM_FOR_AVX512 static void cells_avx512(const uvlm_lstm *r, const int32_t *z, int8_t *h, int16_t *c) {
+    size_t i = 0, hidden = (size_t)r->hidden;
+    for (; i + 16 <= hidden; i += 16) {
+        __m512i in = curve_avx512(_mm512_loadu_si512(z + i), r->sigmoid);
+        __m512i forget = curve_avx512(_mm512_loadu_si512(z + hidden + i), r->sigmoid);
+        __m512i cell = curve_avx512(_mm512_loadu_si512(z + 2 * hidden + i), r->tanh);
+        __m512i out = curve_avx512(_mm512_loadu_si512(z + 3 * hidden + i), r->sigmoid);
+        __m512i old = _mm512_cvtepi16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)(c + i)));
+        old = uvlm_shift_half_up_avx512(_mm512_mullo_epi32(forget, old), 15);
+        __m512i write = uvlm_requantise_avx512(_mm512_mullo_epi32(in, cell), r->write_m, r->write_s);
+        __m256i next = _mm512_cvtsepi32_epi16(uvlm_adds_avx512(old, write)); /* saturates, as what follows */
+        _mm256_storeu_si256((__m256i *)(void *)(c + i), next);
+        __m512i bent = uvlm_requantise_avx512(_mm512_cvtepi16_epi32(next), r->c_m, r->c_s);
+        bent = curve_avx512(_mm512_cvtepi16_epi32(_mm512_cvtsepi32_epi16(bent)), r->tanh);
+        __m512i y = uvlm_shift_half_up_avx512(_mm512_mullo_epi32(out, bent), 23);
+        _mm_storeu_si128((__m128i *)(void *)(h + i), _mm512_cvtsepi32_epi8(y));
+    }
+    cells_plain(r, z, i, h, c);
+}
+#endif
+
+static void gates(int form, const uvlm_lstm *r, size_t first, int32_t count, const int32_t *heard, const int32_t *kept,
+                  int32_t *z) {
+#ifdef UVLM_X86
+    if (form == UVLM_AVX512) {
+        gates_avx512(r, first, count, heard, kept, z);
+        return;
+    }
+#endif
+    (void)form;
+    gates_plain(r, first, count, heard, kept, z);
 }
 
 #ifdef UVLM_HELIUM
@@ -95,8 +153,14 @@ int uvlm_lstm_s8_as(int form, const uvlm_lstm *r, const int8_t *x, int8_t *h, in
         int32_t count = 4 * hidden - i < UVLM_ROWS ? (int32_t)(4 * hidden - i) : UVLM_ROWS;
         of(r->weight + i * columns, x, count, r->columns, heard);
         of(r->weight_h + i * hidden, h, count, r->hidden, kept);
-        gates_plain(r, i, count, heard, kept, scratch);
+        gates(form, r, i, count, heard, kept, scratch);
     }
+#ifdef UVLM_X86
+    if (form == UVLM_AVX512) {
+        cells_avx512(r, scratch, h, c);
+        return UVLM_OK;
+    }
+#endif
     cells_plain(r, scratch, 0, h, c);
     return UVLM_OK;
 }

@@ -139,13 +139,11 @@ typedef struct {
     __m512i in; /* u less its zero point, in 32 bits */
 } sixteen;
 
+enum { BLOCK = 64 };
+
 /* False if a shift is out of what the vectors do. */
-UVLM_FOR_AVX512 static int sixteen_of(const uvlm_scan *r, int32_t i, const int8_t *dt, const int8_t *u, sixteen *made) {
-    int32_t mantissas[16], shifts[16];
-    for (int32_t k = 0; k < 16; k++) {
-        mantissas[k] = r->mantissa[dt[i + k] + 128];
-        shifts[k] = r->shift[dt[i + k] + 128];
-    }
+UVLM_FOR_AVX512 static int sixteen_of(const uvlm_scan *r, int32_t i, const int32_t *mantissas, const int32_t *shifts,
+                                      const int8_t *u, sixteen *made) {
     const __m512i none = _mm512_setzero_si512(), one = _mm512_set1_epi32(1);
     __m512i most = _mm512_set1_epi32(15);
     __m512i m = _mm512_loadu_si512(mantissas), k = _mm512_loadu_si512(shifts);
@@ -237,36 +235,45 @@ UVLM_IN_AVX512 __m128i outputs_avx512(const uvlm_scan *r, int32_t i, __m512i rea
 
 UVLM_FOR_AVX512 static void channels_avx512(const uvlm_scan *r, const int8_t *dt, const int8_t *u, const int8_t *b,
                                             const int8_t *c, int16_t *h, int8_t *y) {
+    const __m512i second = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi16(1), 1);
     shared of_all = {{0}, {0}};
     for (int32_t n = 0; n < r->states; n++) {
         of_all.b[n] = (int16_t)((b[n] - r->zero_b) * 128);
         of_all.c[n] = (int16_t)(c[n] - r->zero_c);
     }
-    int32_t i = 0;
-    for (; i + 16 <= r->channels; i += 16) {
-        sixteen of;
-        __m512i which = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi16(1), 1);
-        __m256i parts[16];
-        if (!sixteen_of(r, i, dt, u, &of)) {
-            channels_of(states_plain, r, i, i + 16, dt, u, b, c, h, y);
+    int32_t i = 0, count, mantissas[BLOCK], shifts[BLOCK];
+    for (; i + 16 <= r->channels; i += count) { /* three loops, in each of which sixteens do not wait for each other */
+        sixteen of[BLOCK / 16];
+        __m256i parts[BLOCK];
+        int known = 1;
+        count = r->channels - i < BLOCK ? (r->channels - i) & ~15 : BLOCK;
+        for (int32_t k = 0; k < count; k++) {
+            mantissas[k] = r->mantissa[dt[i + k] + 128];
+            shifts[k] = r->shift[dt[i + k] + 128];
+        }
+        for (int32_t k = 0; k < count; k += 16) known &= sixteen_of(r, i + k, mantissas + k, shifts + k, u, of + k / 16);
+        if (!known) {
+            channels_of(states_plain, r, i, i + count, dt, u, b, c, h, y);
             continue;
         }
-        for (int32_t k = 0; k < 16; k += 2, which = _mm512_add_epi16(which, _mm512_set1_epi16(2))) {
+        for (int32_t k = 0; k < count; k += 2) {
             size_t at = (size_t)(i + k) * (size_t)r->states;
-            __m512i two = _mm512_setzero_si512();
+            __m512i which = _mm512_add_epi16(second, _mm512_set1_epi16((int16_t)(k % 16))), two = _mm512_setzero_si512();
             for (int32_t n = 0; n < r->states; n += 16) {
                 int32_t left = r->states - n;
                 __mmask16 some = left >= 16 ? 0xFFFF : (__mmask16)((1 << left) - 1);
                 size_t from = at + (size_t)n;
                 uvlm_ask(r->A + at, 4 * n + 2048); /* 4 bytes a state of both */
-                two = _mm512_add_epi32(two, states_avx512(&of, which, some, r->states, r->A + from, of_all.b + n,
+                two = _mm512_add_epi32(two, states_avx512(of + k / 16, which, some, r->states, r->A + from, of_all.b + n,
                                                           of_all.c + n, h + from));
             }
             parts[k] = _mm512_castsi512_si256(two);
             parts[k + 1] = _mm512_extracti64x4_epi64(two, 1);
         }
-        __m128i made = outputs_avx512(r, i, totals_avx512(parts), of.in);
-        _mm_storeu_si128((__m128i *)(void *)(y + i), made);
+        for (int32_t k = 0; k < count; k += 16) {
+            __m128i made = outputs_avx512(r, i + k, totals_avx512(parts + k), of[k / 16].in);
+            _mm_storeu_si128((__m128i *)(void *)(y + i + k), made);
+        }
     }
     channels_of(states_plain, r, i, r->channels, dt, u, b, c, h, y);
 }
