@@ -24,7 +24,7 @@ import torch
 
 from benchmarks import record, sizes
 from benchmarks.decoder_cost import PAPER
-from benchmarks.limits import AHEAD, FORMS, STREAMS, forms, microseconds, readers, turns
+from benchmarks.limits import AHEAD, FORMS, STREAMS, flusher, forms, microseconds, readers, turns
 from uvlm_mini import paper
 from uvlm_mini.baselines.bahdanau import BahdanauLSTM
 from uvlm_mini.kernels import library
@@ -58,6 +58,7 @@ PUBLISHED = paper.DEPLOYMENT["attssm"].ms / paper.DEPLOYMENT["lstm"].ms  # 0.66
 SSM, LSTM = "AttSSM", "LSTM + Bahdanau"
 PARTS = ("output", "core", "look", "rest")
 LINE = 64  # bytes that the processor reads together
+NEAR = 3  # calls before one that is timed: one brings the weights into a cache, the next make the cache keep them
 
 
 class Made(NamedTuple):
@@ -342,71 +343,101 @@ def onnxruntime_steps(graphs: dict[str, bytes], folder: Path) -> dict[str, tuple
 # --------------------------------------------------------------------------------------------------------------------
 
 
-def shared(us: dict[str, float], limit: dict[str, float]) -> dict[str, float]:
-    """A step's time with its share of the limit, best by best and median by median."""
+def shared(times: dict[str, float], limit: dict[str, float], bytes_over: float) -> dict[str, float]:
+    """A step's row with its share of the limit, best by best and median by median; its bytes over the limit's."""
+    us = microseconds(times)
     return us | {
-        "share of the limit": round(limit["us"] / us["us"], 3),
-        "median share": round(limit["median us"] / us["median us"], 3),
+        "share of the limit": round(bytes_over * limit["us"] / us["us"], 3),
+        "median share": round(bytes_over * limit["median us"] / us["median us"], 3),
     }
 
 
 def measure(rounds: int) -> dict[str, Any]:
     """Both steps in C, in every form, whole and in parts; the limit; onnxruntime.
 
-    In a round everyone reads memory of its own once, so that all find their weights where the others have left them:
-    in the cache that all cores share, for the next one holds no 8 MB.
+    Weights lie in one of two places, the same for all that is compared:
+
+    - where the steps before have left them, as from the second word of a caption on: each call that is timed comes
+      after a few of its own. If a cache holds them they are near.
+    - in memory, out of all caches ("from memory"), as on a chip whose weights lie in flash. Of onnxruntime's weights
+      nobody knows the address, so that it takes no part in this.
     """
     found = made()
     steps = {name: in_c(program, shapes(name)) for name, program in found.steps.items()}
     keys = in_c(found.keys, {"features": shapes(LSTM)["features"]})
     held = {name: in_bytes(list(program.records)) for name, program in found.steps.items()}
     buffer = np.random.default_rng(0).integers(-128, 128, -(-held[SSM]["bytes"] // 2048) * 2048, dtype=np.int8)
+    blocks = {"read": [buffer]} | {name: constants(list(program.records)) for name, program in found.steps.items()}
+    flushes = {name: flush for name, arrays in blocks.items() if (flush := flusher(arrays)) is not None}
     with tempfile.TemporaryDirectory() as folder:
         others = onnxruntime_steps(found.graphs, Path(folder))
-    theirs = turns({name: call for name, (call, _) in others.items()}, 10)
+    theirs = turns({name: call for name, (call, _) in others.items()}, 10, warm=1)
     quick = [name for name in others if theirs[name]["best"] < 3 * min(row["best"] for row in theirs.values())]
-    best, ours = forms()[-1], partial(steps[SSM].once, forms()[-1])
-    read = readers([buffer], [(best, AHEAD[-1], STREAMS[-1])]).popitem()[1]
-    for name in quick:  # the slow ones are left as they are
-        theirs |= {name: turns({"read": read, SSM: ours, name: others[name][0]}, rounds // 4)[name]}
-    static = min((name for name in quick if "QGemm" in others[name][1]["fused"]), key=lambda n: theirs[n]["best"])
-    aside = {static: others[static][0]}
     rows: dict[str, Any] = {"limit": {"buffer bytes": buffer.nbytes}, SSM: {}, LSTM: {"keys": {}}}
     for name, program in found.steps.items():
         rows[name]["bytes"] = split(program, parts(name, program)) | {"step": held[name]}
     for form in forms():
-        way = quickest(buffer, form)
-        calls: dict[Any, Callable[[], Any]] = {"read": readers([buffer], [way])[way]}
-        calls |= {name: partial(c.once, form) for name, c in steps.items()}
-        times = turns(calls | aside, rounds)
-        limit = rows["limit"][form] = microseconds(times["read"]) | {"bytes ahead": way[1], "streams": way[2]}
-        limit["GB/s"] = round(1e-9 * buffer.nbytes / times["read"]["best"], 2)
+        calls: dict[str, Callable[[], Any]] = {name: partial(c.once, form) for name, c in steps.items()}
+        aside = {name: others[name][0] for name in quick} if form == forms()[-1] else {}
+        limit, times = beside_reading(buffer, form, calls | aside, rounds)
+        rows["limit"][form] = limit
+        theirs |= {name: times[name] for name in aside}
         for name in steps:
-            scaled = {k: limit[k] * held[name]["bytes"] / buffer.nbytes for k in ("us", "median us")}
-            rows[name][form] = {"step": shared(microseconds(times[name]), scaled)}
+            rows[name][form] = {"step": shared(times[name], limit, held[name]["bytes"] / buffer.nbytes)}
+        if len(flushes) == len(blocks):
+            far, times = beside_reading(buffer, form, calls, rounds // 2, flushes)
+            limit["from memory"] = far
+            for name in steps:
+                rows[name][form]["from memory"] = shared(times[name], far, held[name]["bytes"] / buffer.nbytes)
         for title, of in (("parts", parts), ("by kind", kinds)):
             cut = {name: Segments(c, found.steps[name], of(name, found.steps[name])) for name, c in steps.items()}
-            turns({"read": calls["read"], **{name: partial(cut[name].run, form) for name in cut}, **aside}, rounds // 2)
+            warm = {name: partial(repeated, calls[name], NEAR) for name in cut}
+            turns({name: partial(cut[name].run, form) for name in cut}, rounds // 2, before=warm)
             for name in steps:
                 rows[name][form][title] = cut[name].row(form)
-        rows[LSTM]["keys"][form] = microseconds(turns({"keys": partial(keys.once, form)}, rounds // 4)["keys"])
+        rows[LSTM]["keys"][form] = microseconds(turns({"keys": partial(keys.once, form)}, rounds // 4, NEAR)["keys"])
     rows[LSTM]["keys"]["bytes"] = in_bytes(list(found.keys.records))["bytes"]
-    theirs[static] = times[static]  # in turn with the best form
     rows["onnxruntime"] = {name: microseconds(theirs[name]) | about for name, (_, about) in others.items()}
     rows["ratio"] = {form: ratio(rows, form) for form in forms()}
     return rows
 
 
+def repeated(call: Callable[[], Any], times: int) -> None:
+    """The same call, a few times."""
+    for _ in range(times):
+        call()
+
+
+def beside_reading(
+    buffer: np.ndarray,
+    form: str,
+    calls: dict[str, Callable[[], Any]],
+    rounds: int,
+    flushes: dict[str, Callable[[], None]] | None = None,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Calls in turns with one that reads a buffer, in the fastest way of all: the row of reading, the calls' times.
+
+    Parameters
+    ----------
+    form : whose instructions read.
+    flushes : what takes the bytes of each call, and of "read", out of all caches; without it each call comes after
+        a few of its own.
+    """
+    every = [(form, ahead, streams) for ahead in AHEAD for streams in STREAMS if not (form == "plain" and ahead)]
+    read = readers([buffer], every)
+    if flushes is None:
+        found = turns(read, 60, warm=NEAR)
+    else:
+        found = turns(read, 60, before=dict.fromkeys(read, flushes["read"]))
+    way = min(every, key=lambda way: found[way]["best"])
+    times = turns({"read": read[way], **calls}, rounds, warm=0 if flushes else NEAR, before=flushes)
+    rate = round(1e-9 * buffer.nbytes / times["read"]["best"], 2)
+    return microseconds(times["read"]) | {"bytes ahead": way[1], "streams": way[2], "GB/s": rate}, times
+
+
 def kinds(name: str, program: Program) -> list[str]:
     """The kind of each record."""
     return [r.kind for r in program.records]
-
-
-def quickest(buffer: np.ndarray, form: str) -> tuple[str, int, int]:
-    """The fastest way to read a buffer by the instructions of a form."""
-    every = [(form, ahead, streams) for ahead in AHEAD for streams in STREAMS if not (form == "plain" and ahead)]
-    times = turns(readers([buffer], every), 60)
-    return min(every, key=lambda way: times[way]["best"])
 
 
 def split(program: Program, titles: list[str]) -> dict[str, dict[str, int]]:
@@ -431,6 +462,7 @@ def ratio(rows: dict[str, Any], form: str) -> dict[str, Any]:
         "published": round(PUBLISHED, 3),
         "time": round(steps[SSM] / steps[LSTM], 3),
         "median time": round(rows[SSM][form]["step"]["median us"] / rows[LSTM][form]["step"]["median us"], 3),
+        "time, weights from memory": from_memory(rows, form),
         "time without output": round(alone[SSM] / alone[LSTM], 3),
         "time, keys at every step anew": round(steps[SSM] / (steps[LSTM] + keys), 3),
         "time without output, keys at every step anew": round(alone[SSM] / (alone[LSTM] + keys), 3),
@@ -441,6 +473,12 @@ def ratio(rows: dict[str, Any], form: str) -> dict[str, Any]:
         "words for the published ratio, keys at every step anew": words(alone, output, keys),
     }
     return made
+
+
+def from_memory(rows: dict[str, Any], form: str) -> float | None:
+    """The ratio of the steps whose weights come from memory, where that was measured."""
+    us = [rows[name][form]["from memory"]["us"] for name in (SSM, LSTM) if "from memory" in rows[name][form]]
+    return round(us[0] / us[1], 3) if len(us) == 2 else None
 
 
 def words(alone: dict[str, float], output: dict[str, float], keys: float) -> int | None:

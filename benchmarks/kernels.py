@@ -1,6 +1,6 @@
 """Kernels in C beside PyTorch, torch.compile and onnxruntime, and beside what the machine can do at most.
 
-python -m benchmarks.kernels          about five minutes, the first time two more
+python -m benchmarks.kernels          about a minute, the first time two more
 
 One thread on one core, all contenders in turns, best and median of many. Chapter 9 reads it.
 
@@ -9,7 +9,8 @@ One thread on one core, all contenders in turns, best and median of many. Chapte
     scan         20 such steps at once
     norms        LayerNorm and GRN, in float and in fixed point
     step         whole decoder steps in int8 at the paper's size, in parts; beside them the time in which a buffer as
-                 large as the weights is read by the same instructions, and onnxruntime's step
+                 large as the weights is read by the same instructions, and onnxruntime's step. With the weights where
+                 the steps before leave them, and with the weights in memory, out of all caches
     calling      what a call costs before anything is computed
 """
 
@@ -92,7 +93,7 @@ def calling(rounds: int) -> dict[str, Any]:
     arrays = [small.copy() for _ in range(4)]
     calls["SSM.step of 1 state, NumPy to NumPy"] = lambda: ssm.step(*arrays, h)
     calls["SSM.ready of 1 state, called"] = ssm.ready(*arrays, h, np.zeros(1, np.float32))
-    found = turns(calls, rounds, repeat=50, warm=True)
+    found = turns(calls, rounds, repeat=50, warm=1)
     return {name: microseconds(found[name]) for name in calls} | rows
 
 
@@ -123,10 +124,14 @@ def reached(rows: dict[str, Any], form: str) -> dict[str, Any]:
         "expf over table, plain": round(expf / steps["C, table, plain"]["us"], 2),
         "expf over polynomial, plain": round(expf / steps["C, polynomial, plain"]["us"], 2),
         "step, share of the limit": own["share of the limit"],
+        "step, share of the limit, from memory": whole[int8_steps.SSM][form]
+        .get("from memory", {})
+        .get("share of the limit"),
         "onnxruntime, best way": other[1],
         "onnxruntime over step": round(other[0] / own["us"], 2),
         "onnxruntime over step, scales as in C": round(fastest(fused)[0] / own["us"], 2),
         "AttSSM over LSTM": whole["ratio"][form]["time"],
+        "AttSSM over LSTM, from memory": whole["ratio"][form]["time, weights from memory"],
     }
 
 

@@ -8,6 +8,10 @@
  * begin at each quarter. bytes: a multiple of 2048. -1 if the form is not there. */
 int64_t uvlm_read(int form, int ahead, int streams, const int8_t *x, int64_t bytes);
 
+/* Takes all bytes out of all caches, so that they come from memory when they are read next. -1 if the processor has no
+ * instruction for it that a program may use. */
+int uvlm_flush(const int8_t *x, int64_t bytes);
+
 /* The SSM's step of csrc/kernels_f32.h with exp(delta A) given as `decay` (channels, states). channels: a multiple of
  * 4; states: of 16. */
 int uvlm_ssm_step_given(int form, int32_t channels, int32_t states, const float *decay, const float *D,
@@ -87,6 +91,24 @@ int64_t uvlm_read(int form, int ahead, int streams, const int8_t *x, int64_t byt
     default:
         return -1;
     }
+}
+
+#ifdef UVLM_X86
+__attribute__((target("sse2"))) static void flush_lines(const int8_t *x, int64_t bytes) {
+    for (int64_t i = 0; i < bytes; i += 64) _mm_clflush(x + i);
+    _mm_clflush(x + bytes - 1);
+    _mm_mfence();
+}
+#endif
+
+int uvlm_flush(const int8_t *x, int64_t bytes) {
+    if (!x || bytes < 1) return -1;
+#ifdef UVLM_X86
+    flush_lines(x, bytes);
+    return 0;
+#else
+    return -1;
+#endif
 }
 
 static void step_plain(int32_t channels, int32_t states, const float *decay, const float *D, const float *delta,

@@ -37,20 +37,29 @@ def one_core() -> int | None:
     return core
 
 
-def turns(calls: dict[Any, Callable[[], Any]], rounds: int, repeat: int = 1, warm: bool = False) -> dict[Any, Any]:
+def turns(
+    calls: dict[Any, Callable[[], Any]],
+    rounds: int,
+    repeat: int = 1,
+    warm: int = 0,
+    before: dict[Any, Callable[[], Any]] | None = None,
+) -> dict[Any, Any]:
     """Every call in turn, round after round: {"best": seconds, "median": seconds} of each.
 
     Parameters
     ----------
     rounds : turns of each call.
     repeat : calls in a turn, whose mean is taken.
-    warm : whether one more call, which is not timed, comes before them.
+    warm : calls before them that are not timed: they leave the caches as a caller who does nothing else finds them.
+    before : what else, by name, is called before each turn of a call and not timed.
     """
     times: dict[Any, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
-            if warm:
+            for _ in range(warm):
                 call()
+            if before:
+                before[name]()
             start = time.perf_counter()
             for _ in range(repeat):
                 call()
@@ -111,3 +120,17 @@ def readers(arrays: list[np.ndarray], ways: Iterable[tuple[str, int, int]]) -> d
         return read
 
     return {way: reader(FORMS.index(way[0]), *way[1:]) for way in ways}
+
+
+def flusher(arrays: list[np.ndarray]) -> Callable[[], None] | None:
+    """A call that takes arrays out of all caches; None where no program can."""
+    ffi, lib = limits()
+    given = [(ffi.from_buffer("int8_t[]", a.reshape(-1).view(np.int8)), a.nbytes) for a in arrays]
+    if any(lib.uvlm_flush(*part) < 0 for part in given):
+        return None
+
+    def flush() -> None:
+        for part in given:
+            lib.uvlm_flush(*part)
+
+    return flush

@@ -203,6 +203,6 @@ def measure(rounds: int) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for title, norm in ((f"LayerNorm of {HIDDEN}", layer_norms()), (f"GRN of {SIDE} x {SIDE} x {WIDE}", grns())):
         distances = off(norm)
-        found = turns({name: call for name, (call, _) in norm[0].items()}, rounds, repeat=5, warm=True)
+        found = turns({name: call for name, (call, _) in norm[0].items()}, rounds, repeat=5, warm=1)
         made[title] = {name: microseconds(found[name]) | distances[name] for name in norm[0]}
     return made

@@ -23,27 +23,27 @@ static int has_room(const uvlm_add *r) {
  * the same at all positions is weighed once. The zero points are taken off together: sums are right modulo 2^32, and
  * end within int32. */
 UVLM_FOR_AVX512 static void add_avx512(const uvlm_add *r, const int8_t *x, const int8_t *other, int8_t *y) {
-    __m512i by_x = _mm512_set1_epi32(r->factor_x), by_other = _mm512_set1_epi32(r->factor_other);
-    int32_t zeros = uvlm_sum(uvlm_times(r->zero_x, r->factor_x), uvlm_times(r->zero_other, r->factor_other));
-    int32_t room = has_room(r), end = room ? r->zero_y * (1 << r->s) + (1 << (r->s - 1)) : 0;
+    const int32_t dense = r->x_channel, other_dense = r->other_channel, s = r->s, room = has_room(r);
+    const int32_t positions = r->positions, channels = r->channels, next = r->x_position, other_next = r->other_position;
+    const int32_t zeros = uvlm_sum(uvlm_times(r->zero_x, r->factor_x), uvlm_times(r->zero_other, r->factor_other));
+    const int32_t end = room ? r->zero_y * (1 << s) + (1 << (s - 1)) : 0;
+    const __m512i by_x = _mm512_set1_epi32(r->factor_x), by_other = _mm512_set1_epi32(r->factor_other);
     const __m512i start = _mm512_set1_epi32(uvlm_sum(end, uvlm_times(zeros, -1)));
-    const __m512i places = _mm512_set1_epi32(r->s), zero_y = _mm512_set1_epi32(r->zero_y);
-    for (int32_t c = 0; c < r->channels; c += 16) {
-        int32_t left = r->channels - c;
-        __mmask16 some = left >= 16 ? 0xFFFF : (__mmask16)((1 << left) - 1);
-        const int8_t *a = x + (r->x_channel ? c : 0), *b = other + (r->other_channel ? c : 0);
+    const __m512i places = _mm512_set1_epi32(s), zero_y = _mm512_set1_epi32(r->zero_y);
+    for (int32_t c = 0; c < channels; c += 16) {
+        __mmask16 some = channels - c >= 16 ? 0xFFFF : (__mmask16)((1 << (channels - c)) - 1);
+        const int8_t *a = x + (dense ? c : 0), *b = other + (other_dense ? c : 0);
+        int8_t *to = y + c;
         __m512i rest = start;
-        for (int32_t l = 0; l < r->positions; l++, a += r->x_position, b += r->other_position) {
-            if (!l || r->other_position) {
-                __m512i v = _mm512_set1_epi32(*b);
-                if (r->other_channel) v = _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(some, b));
+        for (int32_t l = 0; l < positions; l++, a += next, b += other_next, to += channels) {
+            if (!l || other_next) {
+                __m512i v = other_dense ? _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(some, b)) : _mm512_set1_epi32(*b);
                 rest = _mm512_add_epi32(_mm512_mullo_epi32(v, by_other), start);
             }
-            __m512i u = r->x_channel ? _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(some, a)) : _mm512_set1_epi32(*a);
+            __m512i u = dense ? _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(some, a)) : _mm512_set1_epi32(*a);
             __m512i sum = _mm512_add_epi32(_mm512_mullo_epi32(u, by_x), rest);
             if (room) sum = _mm512_srav_epi32(sum, places);
-            else sum = _mm512_add_epi32(uvlm_shift_half_up_avx512(sum, r->s), zero_y);
-            int8_t *to = y + (size_t)l * (size_t)r->channels + c;
+            else sum = _mm512_add_epi32(uvlm_shift_half_up_avx512(sum, s), zero_y);
             _mm_mask_storeu_epi8(to, some, _mm512_cvtsepi32_epi8(sum)); /* saturates */
         }
     }

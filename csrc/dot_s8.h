@@ -110,27 +110,46 @@ UVLM_FOR_AVX512 static inline __m128i uvlm_four_avx512(const int8_t *w, const in
     return _mm_add_epi32(_mm256_castsi256_si128(e), _mm256_extracti128_si256(e, 1));
 }
 
-/* 16 rows of up to 32 columns, two of them in one vector: rows k and k + 4, and from 8 on likewise. */
+/* 16 rows of up to 32 columns, two neighbours in one vector: the even row in its lower half. */
 UVLM_FOR_AVX512 static inline __m512i uvlm_short_avx512(const int8_t *w, const int8_t *x, int32_t n) {
     __mmask32 some = n >= 32 ? ~(__mmask32)0 : ((__mmask32)1 << n) - 1;
+    const __m512i one = _mm512_set1_epi8(1), zero = _mm512_setzero_si512();
     __m512i x0 = _mm512_xor_si512(_mm512_broadcast_i64x4(_mm256_maskz_loadu_epi8(some, x)), _mm512_set1_epi8(-128));
-    __m512i quarters[2], one = _mm512_set1_epi8(1), zero = _mm512_setzero_si512();
+    __m512i quarters[2];
     for (int32_t half = 0; half < 2; half++) {
-        __m512i a[4];
-        for (int32_t k = 0; k < 4; k++) {
-            const int8_t *v = w + (size_t)(8 * half + k) * (size_t)n;
-            uvlm_ask(w, 64 * (4 * half + k) + UVLM_AHEAD);
-            __m512i w0 = _mm512_castsi256_si512(_mm256_maskz_loadu_epi8(some, v));
-            w0 = _mm512_inserti64x4(w0, _mm256_maskz_loadu_epi8(some, v + 4 * (size_t)n), 1);
-            __m512i b = _mm512_dpbusd_epi32(zero, one, w0);
-            a[k] = _mm512_sub_epi32(_mm512_dpbusd_epi32(zero, x0, w0), _mm512_slli_epi32(b, 7));
+        __m512i a[4], b[4];
+        for (int32_t k = 0; k < 4; k++, w += 2 * (size_t)n) {
+            __m512i w0;
+            if (n == 32) { /* they lie in one piece */
+                w0 = _mm512_loadu_si512(w);
+            } else {
+                w0 = _mm512_castsi256_si512(_mm256_maskz_loadu_epi8(some, w));
+                w0 = _mm512_inserti64x4(w0, _mm256_maskz_loadu_epi8(some, w + n), 1);
+            }
+            uvlm_ask(w, UVLM_AHEAD);
+            a[k] = _mm512_dpbusd_epi32(zero, x0, w0);
+            b[k] = _mm512_dpbusd_epi32(zero, one, w0);
         }
-        a[0] = uvlm_pairs_avx512(a[0], a[1]);
-        a[2] = uvlm_pairs_avx512(a[2], a[3]);
+        for (int32_t k = 0; k < 4; k += 2) {
+            a[k] = uvlm_pairs_avx512(a[k], a[k + 1]);
+            b[k] = uvlm_pairs_avx512(b[k], b[k + 1]);
+            a[k] = _mm512_sub_epi32(a[k], _mm512_slli_epi32(b[k], 7));
+        }
         quarters[half] = _mm512_add_epi32(_mm512_unpacklo_epi64(a[0], a[2]), _mm512_unpackhi_epi64(a[0], a[2]));
     }
-    __m512i even = _mm512_shuffle_i32x4(quarters[0], quarters[1], 0x88);
-    return _mm512_add_epi32(even, _mm512_shuffle_i32x4(quarters[0], quarters[1], 0xDD));
+    /* of each half two times four even rows, then two times four odd ones: added up, and put in their order */
+    __m512i sums = _mm512_add_epi32(_mm512_shuffle_i32x4(quarters[0], quarters[1], 0x88),
+                                    _mm512_shuffle_i32x4(quarters[0], quarters[1], 0xDD));
+    const __m512i order = _mm512_set_epi32(15, 11, 14, 10, 13, 9, 12, 8, 7, 3, 6, 2, 5, 1, 4, 0);
+    return _mm512_permutexvar_epi32(order, sums);
+}
+
+/* Sums that have just been stored by fours: read as they were written, for a vector of all has to wait for the last. */
+UVLM_FOR_AVX512 static inline __m512i uvlm_fours_avx512(const int32_t *sums) {
+    __m512i all = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(const void *)sums));
+    all = _mm512_inserti32x4(all, _mm_loadu_si128((const __m128i *)(const void *)(sums + 4)), 1);
+    all = _mm512_inserti32x4(all, _mm_loadu_si128((const __m128i *)(const void *)(sums + 8)), 2);
+    return _mm512_inserti32x4(all, _mm_loadu_si128((const __m128i *)(const void *)(sums + 12)), 3);
 }
 
 UVLM_FOR_AVX512 static inline void uvlm_dots_avx512(const int8_t *weight, const int8_t *x, int32_t rows,

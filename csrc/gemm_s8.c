@@ -1,5 +1,7 @@
 /* int8 matrix times int8 vector, one multiplier and shift a row: where nearly all bytes of a decoder step are read.
  * The products have forms for each processor (dot_s8.h); what follows is one multiplication a row. */
+#include <stddef.h>
+
 #include "dot_s8.h"
 #include "fixed_x86.h"
 #include "kernels_s8.h"
@@ -13,7 +15,7 @@ static int wrong(const uvlm_gemm *r, const void *x, const void *y) {
 }
 
 /* What follows the products of up to UVLM_ROWS rows, from row `first` on: bias, lift, multiplier, shift. */
-static void scaled_plain(const uvlm_gemm *r, int32_t first, int32_t count, int32_t lift, int32_t *sums) {
+static void scaled(const uvlm_gemm *r, int32_t first, int32_t count, int32_t lift, int32_t *sums) {
     for (int32_t k = 0; k < count; k++) {
         int32_t i = first + k;
         sums[k] = uvlm_requantise(uvlm_lift(uvlm_sum(sums[k], r->bias[i]), lift), r->m[i], r->s[i]);
@@ -21,46 +23,21 @@ static void scaled_plain(const uvlm_gemm *r, int32_t first, int32_t count, int32
 }
 
 #ifdef UVLM_X86
-UVLM_FOR_AVX512 static void scaled_avx512(const uvlm_gemm *r, int32_t first, int32_t count, int32_t lift,
-                                          int32_t *sums) {
-    __mmask16 some = (__mmask16)((1 << count) - 1);
-    __m512i s = _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(some, r->s + first));
-    __m512i sum =
-        _mm512_add_epi32(_mm512_maskz_loadu_epi32(some, sums), _mm512_maskz_loadu_epi32(some, r->bias + first));
-    sum = _mm512_sll_epi32(sum, _mm_cvtsi32_si128(lift));
-    __m512i m = _mm512_maskz_loadu_epi32(some, r->m + first);
-    _mm512_mask_storeu_epi32(sums, some, uvlm_requantise_all_avx512(sum, m, s));
-}
-#endif
-
-static void scaled(int form, const uvlm_gemm *r, int32_t first, int32_t count, int32_t lift, int32_t *sums) {
-#ifdef UVLM_X86
-    if (form == UVLM_AVX512) {
-        scaled_avx512(r, first, count, lift, sums);
-        return;
+/* All of it; the result goes to y as int8 or to `logits` as int32, whichever is given. */
+UVLM_FOR_AVX512 static void gemm_avx512(const uvlm_gemm *r, const int8_t *x, int32_t lift, int8_t *y, int32_t *logits) {
+    for (int32_t i = 0; i < r->rows; i += UVLM_ROWS) {
+        int32_t count = r->rows - i < UVLM_ROWS ? r->rows - i : UVLM_ROWS, sums[UVLM_ROWS] = {0};
+        __mmask16 some = (__mmask16)((1 << count) - 1);
+        uvlm_dots_avx512(r->weight + (size_t)i * (size_t)r->columns, x, count, r->columns, sums);
+        __m512i sum = _mm512_add_epi32(uvlm_fours_avx512(sums), _mm512_maskz_loadu_epi32(some, r->bias + i));
+        __m512i s = _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(some, r->s + i));
+        sum = _mm512_sll_epi32(sum, _mm_cvtsi32_si128(lift));
+        sum = uvlm_requantise_all_avx512(sum, _mm512_maskz_loadu_epi32(some, r->m + i), s);
+        if (y) _mm_mask_storeu_epi8(y + i, some, uvlm_narrow_avx512(sum, r->zero_y));
+        else _mm512_mask_storeu_epi32(logits + i, some, sum);
     }
-#endif
-    (void)form;
-    scaled_plain(r, first, count, lift, sums);
-}
-
-#ifdef UVLM_X86
-UVLM_FOR_AVX512 static void narrowed_avx512(const int32_t *sums, int32_t count, int32_t zero, int8_t *y) {
-    __mmask16 some = (__mmask16)((1 << count) - 1);
-    _mm_mask_storeu_epi8(y, some, uvlm_narrow_avx512(_mm512_maskz_loadu_epi32(some, sums), zero));
 }
 #endif
-
-static void narrowed(int form, const int32_t *sums, int32_t count, int32_t zero, int8_t *y) {
-#ifdef UVLM_X86
-    if (form == UVLM_AVX512) {
-        narrowed_avx512(sums, count, zero, y);
-        return;
-    }
-#endif
-    (void)form;
-    for (int32_t k = 0; k < count; k++) y[k] = uvlm_narrow(sums[k], zero);
-}
 
 #ifdef UVLM_HELIUM
 /* Four times `fours` rows, from row `first` on: they share x, and are requantised together while they are in registers.
@@ -134,12 +111,18 @@ int uvlm_gemm_s8_as(int form, const uvlm_gemm *r, const int8_t *x, int8_t *y) {
         return UVLM_OK;
     }
 #endif
+#ifdef UVLM_X86
+    if (form == UVLM_AVX512) {
+        gemm_avx512(r, x, r->lift, y, NULL);
+        return UVLM_OK;
+    }
+#endif
     uvlm_dots *of = uvlm_dots_of(form);
     for (int32_t i = 0; i < r->rows; i += UVLM_ROWS) {
         int32_t left = r->rows - i, count = left < UVLM_ROWS ? left : UVLM_ROWS, sums[UVLM_ROWS];
         of(r->weight + (size_t)i * (size_t)r->columns, x, count, r->columns, sums);
-        scaled(form, r, i, count, r->lift, sums);
-        narrowed(form, sums, count, r->zero_y, y + i);
+        scaled(r, i, count, r->lift, sums);
+        for (int32_t k = 0; k < count; k++) y[i + k] = uvlm_narrow(sums[k], r->zero_y);
     }
     return UVLM_OK;
 }
@@ -157,11 +140,17 @@ int uvlm_logits_s8_as(int form, const uvlm_gemm *r, const int8_t *x, int32_t *y)
         return UVLM_OK;
     }
 #endif
+#ifdef UVLM_X86
+    if (form == UVLM_AVX512) {
+        gemm_avx512(r, x, 0, NULL, y);
+        return UVLM_OK;
+    }
+#endif
     uvlm_dots *of = uvlm_dots_of(form);
     for (int32_t i = 0; i < r->rows; i += UVLM_ROWS) {
         int32_t left = r->rows - i, count = left < UVLM_ROWS ? left : UVLM_ROWS;
         of(r->weight + (size_t)i * (size_t)r->columns, x, count, r->columns, y + i);
-        scaled(form, r, i, count, 0, y + i);
+        scaled(r, i, count, 0, y + i);
     }
     return UVLM_OK;
 }

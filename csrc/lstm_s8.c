@@ -40,7 +40,7 @@ static void cells_plain(const uvlm_lstm *r, const int32_t *z, size_t from, int8_
 #ifdef UVLM_X86
 UVLM_IN_AVX512 __m512i half_avx512(__mmask16 some, const int32_t *sums, const int32_t *bias, const int32_t *m,
                                    const int8_t *s) {
-    __m512i sum = _mm512_add_epi32(_mm512_maskz_loadu_epi32(some, sums), _mm512_maskz_loadu_epi32(some, bias));
+    __m512i sum = _mm512_add_epi32(uvlm_fours_avx512(sums), _mm512_maskz_loadu_epi32(some, bias));
     __m512i by = _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(some, s));
     return uvlm_requantise_all_avx512(sum, _mm512_maskz_loadu_epi32(some, m), by);
 }
@@ -147,7 +147,7 @@ int uvlm_lstm_s8_as(int form, const uvlm_lstm *r, const int8_t *x, int8_t *h, in
     }
 #endif
     uvlm_dots *of = uvlm_dots_of(form);
-    int32_t heard[UVLM_ROWS], kept[UVLM_ROWS];
+    int32_t heard[UVLM_ROWS] = {0}, kept[UVLM_ROWS] = {0};
     size_t hidden = (size_t)r->hidden, columns = (size_t)r->columns;
     for (size_t i = 0; i < 4 * hidden; i += UVLM_ROWS) { /* all gates first: every one of them reads all of h */
         int32_t count = 4 * hidden - i < UVLM_ROWS ? (int32_t)(4 * hidden - i) : UVLM_ROWS;

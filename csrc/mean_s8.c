@@ -6,18 +6,28 @@
 enum { BLOCK = 64 }; /* channels summed at once, so that the map is read in the order in which it lies */
 
 #ifdef UVLM_X86
+/* 32 channels at a time; up to 256 positions are added up in int16. */
 UVLM_FOR_AVX512 static void mean_avx512(const uvlm_mean *r, const int8_t *x, int8_t *y) {
-    __m512i zeros = _mm512_set1_epi32(r->zero_x * r->positions);
-    for (int32_t c = 0; c < r->channels; c += 16) {
-        int32_t left = r->channels - c;
-        __mmask16 some = left >= 16 ? 0xFFFF : (__mmask16)((1 << left) - 1);
-        __m512i sum = _mm512_sub_epi32(_mm512_setzero_si512(), zeros);
-        for (int32_t l = 0; l < r->positions; l++) {
-            const int8_t *a = x + (size_t)l * (size_t)r->channels + c;
-            sum = _mm512_add_epi32(sum, _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(some, a)));
+    const int32_t channels = r->channels, zero_y = r->zero_y;
+    const __m512i zeros = _mm512_set1_epi32(r->zero_x * r->positions);
+    const __m128i lift = _mm_cvtsi32_si128(r->lift);
+    for (int32_t c = 0; c < channels; c += 32) {
+        __mmask32 some = channels - c >= 32 ? ~(__mmask32)0 : ((__mmask32)1 << (channels - c)) - 1;
+        const int8_t *at = x + c;
+        __m512i low = _mm512_sub_epi32(_mm512_setzero_si512(), zeros), high = low;
+        for (int32_t left = r->positions; left > 0; left -= 256) {
+            __m512i few = _mm512_setzero_si512();
+            for (int32_t l = left < 256 ? left : 256; l > 0; l--, at += channels) {
+                few = _mm512_add_epi16(few, _mm512_cvtepi8_epi16(_mm256_maskz_loadu_epi8(some, at)));
+            }
+            low = _mm512_add_epi32(low, _mm512_cvtepi16_epi32(_mm512_castsi512_si256(few)));
+            high = _mm512_add_epi32(high, _mm512_cvtepi16_epi32(_mm512_extracti64x4_epi64(few, 1)));
         }
-        sum = uvlm_requantise_avx512(_mm512_sll_epi32(sum, _mm_cvtsi32_si128(r->lift)), r->m, r->s);
-        _mm_mask_storeu_epi8(y + c, some, uvlm_narrow_avx512(sum, r->zero_y));
+        low = uvlm_requantise_avx512(_mm512_sll_epi32(low, lift), r->m, r->s);
+        high = uvlm_requantise_avx512(_mm512_sll_epi32(high, lift), r->m, r->s);
+        __m256i both = _mm256_castsi128_si256(uvlm_narrow_avx512(low, zero_y));
+        both = _mm256_inserti128_si256(both, uvlm_narrow_avx512(high, zero_y), 1);
+        _mm256_mask_storeu_epi8(y + c, some, both);
     }
 }
 #endif

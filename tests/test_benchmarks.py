@@ -328,13 +328,14 @@ def test_onnxruntime_is_given_the_same_layer_in_the_form_that_it_fuses(tmp_path)
 
 def test_turns_time_every_call_and_take_the_best():
     """As many calls as rounds, repetitions and warm calls make; the best is no slower than the median."""
-    seen = {"a": 0, "b": 0}
+    seen, order = {"a": 0, "b": 0}, []
 
     def call(name: str) -> None:
         seen[name] += 1
 
-    times = limits.turns({name: lambda name=name: call(name) for name in seen}, 7, repeat=3, warm=True)
-    assert seen == {"a": 28, "b": 28}
+    before = {name: lambda name=name: order.append(name) for name in seen}
+    times = limits.turns({name: lambda name=name: call(name) for name in seen}, 7, repeat=3, warm=2, before=before)
+    assert seen == {"a": 35, "b": 35} and order == ["a", "b"] * 7
     assert all(0 < row["best"] <= row["median"] for row in times.values())
 
 
