@@ -114,7 +114,7 @@ def reached(rows: dict[str, Any], form: str) -> dict[str, Any]:
     expf, eager = steps["C, expf"]["us"], steps["PyTorch eager"]["us"]
     other = fastest(whole["onnxruntime"])
     fused = {name: row for name, row in whole["onnxruntime"].items() if row["fused"].get("QGemm") == 10}
-    own = whole[int8_steps.SSM][form]["step"]
+    own, far = (whole[int8_steps.SSM][form].get(where, {}) for where in ("step", "from memory"))
     return {
         "recurrence, best form": ours[1],
         "PyTorch eager over it": round(eager / ours[0], 2),
@@ -124,13 +124,11 @@ def reached(rows: dict[str, Any], form: str) -> dict[str, Any]:
         "expf over table, plain": round(expf / steps["C, table, plain"]["us"], 2),
         "expf over polynomial, plain": round(expf / steps["C, polynomial, plain"]["us"], 2),
         "step, share of the limit": own["share of the limit"],
-        "step, share of the limit, from memory": whole[int8_steps.SSM][form]
-        .get("from memory", {})
-        .get("share of the limit"),
+        "step, share of the limit, from memory": far.get("share of the limit"),
         "onnxruntime, best way": other[1],
         "onnxruntime over step": round(other[0] / own["us"], 2),
         "onnxruntime over step, scales as in C": round(fastest(fused)[0] / own["us"], 2),
-        "AttSSM over LSTM": whole["ratio"][form]["time"],
+        "AttSSM over LSTM": whole["ratio"][form]["time, middle of other places in memory"],
         "AttSSM over LSTM, from memory": whole["ratio"][form]["time, weights from memory"],
     }
 

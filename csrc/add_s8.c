@@ -24,7 +24,8 @@ static int has_room(const uvlm_add *r) {
  * end within int32. */
 UVLM_FOR_AVX512 static void add_avx512(const uvlm_add *r, const int8_t *x, const int8_t *other, int8_t *y) {
     const int32_t dense = r->x_channel, other_dense = r->other_channel, s = r->s, room = has_room(r);
-    const int32_t positions = r->positions, channels = r->channels, next = r->x_position, other_next = r->other_position;
+    const int32_t positions = r->positions, channels = r->channels;
+    const int32_t next = r->x_position, other_next = r->other_position;
     const int32_t zeros = uvlm_sum(uvlm_times(r->zero_x, r->factor_x), uvlm_times(r->zero_other, r->factor_other));
     const int32_t end = room ? r->zero_y * (1 << s) + (1 << (s - 1)) : 0;
     const __m512i by_x = _mm512_set1_epi32(r->factor_x), by_other = _mm512_set1_epi32(r->factor_other);

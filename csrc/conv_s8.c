@@ -300,7 +300,7 @@ int uvlm_conv_s8_as(int form, const uvlm_conv *r, const int8_t *x, int8_t *y) {
         return UVLM_OK;
     }
 #endif
-    if (single(r)) {
+    if (form != UVLM_PLAIN && single(r)) {
         single_of(r, x, y, high * broad, of);
         return UVLM_OK;
     }

@@ -49,7 +49,8 @@ UVLM_IN_AVX512 __m512i uvlm_requantise_each_avx512(__m512i a, __m512i m, __m512i
 /* And any shift. */
 UVLM_IN_AVX512 __m512i uvlm_requantise_all_avx512(__m512i a, __m512i m, __m512i s) {
     if (_mm512_movepi32_mask(s)) { /* some go to the left, as logits do: what is too large then is known before */
-        const __m512i none = _mm512_setzero_si512(), most = _mm512_set1_epi32(INT32_MAX), least = _mm512_set1_epi32(INT32_MIN);
+        const __m512i most = _mm512_set1_epi32(INT32_MAX), least = _mm512_set1_epi32(INT32_MIN);
+        const __m512i none = _mm512_setzero_si512();
         __m512i n = _mm512_min_epi32(_mm512_sub_epi32(none, _mm512_min_epi32(s, none)), _mm512_set1_epi32(31));
         __mmask16 over = _mm512_cmpgt_epi32_mask(a, _mm512_srav_epi32(most, n));
         __mmask16 under = _mm512_cmplt_epi32_mask(a, _mm512_srav_epi32(least, n));
@@ -62,7 +63,8 @@ UVLM_IN_AVX512 __m512i uvlm_requantise_all_avx512(__m512i a, __m512i m, __m512i 
 
 /* a + b as uvlm_to_s32 of the sum: where it has another sign than both, the end of the range that is theirs. */
 UVLM_IN_AVX512 __m512i uvlm_adds_avx512(__m512i a, __m512i b) {
-    __m512i sum = _mm512_add_epi32(a, b), end = _mm512_xor_si512(_mm512_srai_epi32(a, 31), _mm512_set1_epi32(INT32_MAX));
+    __m512i end = _mm512_xor_si512(_mm512_srai_epi32(a, 31), _mm512_set1_epi32(INT32_MAX));
+    __m512i sum = _mm512_add_epi32(a, b);
     __m512i other = _mm512_and_si512(_mm512_xor_si512(a, sum), _mm512_xor_si512(b, sum));
     return _mm512_mask_mov_epi32(sum, _mm512_movepi32_mask(other), end);
 }

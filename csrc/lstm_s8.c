@@ -57,9 +57,11 @@ UVLM_FOR_AVX512 static void gates_avx512(const uvlm_lstm *r, size_t first, int32
 /* An entry and the next one are gathered together: the first is in the lower half. */
 UVLM_IN_AVX512 __m512i curve_avx512(__m512i x, const int16_t *table) {
     __m512i i = _mm512_add_epi32(_mm512_srai_epi32(x, 7), _mm512_set1_epi32(256));
-    __m512i both = _mm512_i32gather_epi32(i, (const void *)table, 2), rest = _mm512_and_si512(x, _mm512_set1_epi32(127));
-    __m512i low = _mm512_srai_epi32(_mm512_slli_epi32(both, 16), 16), rise = _mm512_sub_epi32(_mm512_srai_epi32(both, 16), low);
-    return _mm512_add_epi32(low, uvlm_shift_half_up_avx512(_mm512_mullo_epi32(rise, rest), 7));
+    __m512i both = _mm512_i32gather_epi32(i, (const void *)table, 2);
+    __m512i rest = _mm512_and_si512(x, _mm512_set1_epi32(127));
+    __m512i low = _mm512_srai_epi32(_mm512_slli_epi32(both, 16), 16), high = _mm512_srai_epi32(both, 16);
+    __m512i part = _mm512_mullo_epi32(_mm512_sub_epi32(high, low), rest);
+    return _mm512_add_epi32(low, uvlm_shift_half_up_avx512(part, 7));
 }
 
 UVLM_FOR_AVX512 static void cells_avx512(const uvlm_lstm *r, const int32_t *z, int8_t *h, int16_t *c) {

@@ -185,7 +185,7 @@ UVLM_IN_AVX512 __m512i both_avx512(__mmask16 some, const int16_t *x, int32_t apa
     return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
 }
 
-/* Some states of two of the channels, `which`: changes h, gives h c, eight parts of each. apart: from one to the next. */
+/* Some states of two of the channels, `which`: changes h, gives h c, eight parts of each. They are `apart`. */
 UVLM_IN_AVX512 __m512i states_avx512(const sixteen *of, __m512i which, __mmask16 some, int32_t apart, const int16_t *A,
                                      const int16_t *b, const int16_t *c, int16_t *h) {
     const __m512i none = _mm512_setzero_si512();
@@ -251,21 +251,24 @@ UVLM_FOR_AVX512 static void channels_avx512(const uvlm_scan *r, const int8_t *dt
             mantissas[k] = r->mantissa[dt[i + k] + 128];
             shifts[k] = r->shift[dt[i + k] + 128];
         }
-        for (int32_t k = 0; k < count; k += 16) known &= sixteen_of(r, i + k, mantissas + k, shifts + k, u, of + k / 16);
+        for (int32_t k = 0; k < count; k += 16) {
+            known &= sixteen_of(r, i + k, mantissas + k, shifts + k, u, of + k / 16);
+        }
         if (!known) {
             channels_of(states_plain, r, i, i + count, dt, u, b, c, h, y);
             continue;
         }
         for (int32_t k = 0; k < count; k += 2) {
             size_t at = (size_t)(i + k) * (size_t)r->states;
-            __m512i which = _mm512_add_epi16(second, _mm512_set1_epi16((int16_t)(k % 16))), two = _mm512_setzero_si512();
+            __m512i which = _mm512_add_epi16(second, _mm512_set1_epi16((int16_t)(k % 16)));
+            __m512i two = _mm512_setzero_si512();
             for (int32_t n = 0; n < r->states; n += 16) {
                 int32_t left = r->states - n;
                 __mmask16 some = left >= 16 ? 0xFFFF : (__mmask16)((1 << left) - 1);
                 size_t from = at + (size_t)n;
                 uvlm_ask(r->A + at, 4 * n + 2048); /* 4 bytes a state of both */
-                two = _mm512_add_epi32(two, states_avx512(of + k / 16, which, some, r->states, r->A + from, of_all.b + n,
-                                                          of_all.c + n, h + from));
+                two = _mm512_add_epi32(two, states_avx512(of + k / 16, which, some, r->states, r->A + from,
+                                                          of_all.b + n, of_all.c + n, h + from));
             }
             parts[k] = _mm512_castsi512_si256(two);
             parts[k + 1] = _mm512_extracti64x4_epi64(two, 1);
