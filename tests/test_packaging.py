@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from tests.conftest import ROOT
@@ -83,6 +84,21 @@ def test_constraints_pin_everything_that_is_pulled_in() -> None:
         for req in map(Requirement, needed):
             if req.marker is None or any(req.marker.evaluate({"extra": extra}) for extra in extras or {""}):
                 queue.append((canonicalize_name(req.name), frozenset(req.extras)))
+
+
+def test_pins_install_on_every_python_that_is_allowed() -> None:
+    """What is pinned and installed here allows the oldest release of the oldest Python, and the newest one."""
+    admitted = ("3.11.0", "3.13.99")
+    assert PROJECT["project"]["requires-python"] == ">=3.11" and "(3, 13)" in (
+        ROOT / "scripts" / "find_python.sh"
+    ).read_text(encoding="utf8")
+    for name, version in constraints().items():
+        try:
+            found = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # for another system
+        asked = SpecifierSet(found.metadata.get("Requires-Python") or "")
+        assert all(asked.contains(python) for python in admitted), f"{name} {version} wants Python {asked}"
 
 
 def test_conda_environment_agrees() -> None:
