@@ -27,7 +27,8 @@ UVLM_FOR_AVX512 static void add_avx512(const uvlm_add *r, const int8_t *x, const
     const int32_t positions = r->positions, channels = r->channels;
     const int32_t next = r->x_position, other_next = r->other_position;
     const int32_t zeros = uvlm_sum(uvlm_times(r->zero_x, r->factor_x), uvlm_times(r->zero_other, r->factor_other));
-    const int32_t end = room ? r->zero_y * (1 << s) + (1 << (s - 1)) : 0;
+    const int64_t place = (int64_t)1 << s; /* of y's lowest bit */
+    const int32_t end = room ? (int32_t)(r->zero_y * place + place / 2) : 0;
     const __m512i by_x = _mm512_set1_epi32(r->factor_x), by_other = _mm512_set1_epi32(r->factor_other);
     const __m512i start = _mm512_set1_epi32(uvlm_sum(end, uvlm_times(zeros, -1)));
     const __m512i places = _mm512_set1_epi32(s), zero_y = _mm512_set1_epi32(r->zero_y);

@@ -509,6 +509,19 @@ def test_short_rows(columns: int, rows: int) -> None:
     equal(Case(record, ((columns,),)), (ends(columns),))
 
 
+@pytest.mark.parametrize("zero_y", [-128, -1, 0, 1, 127])
+@pytest.mark.parametrize("s", [1, 22, 23, 24, 30, 31])
+def test_sums_at_the_edge_of_their_room(s: int, zero_y: int) -> None:
+    """Factors as large as int32 has room for beside the half and y's zero point, one more, and none at all."""
+    room = 2**31 - 1 - (abs(zero_y) << s) - 2 ** (s - 1)
+    for most in {max(room // 256, 0), max(room // 256, 0) + 1, 0}:
+        for factor_x, factor_other in ((most, 0), (most // 2, most - most // 2), (-most, 0)):
+            numbers = {"zero_x": 0, "zero_other": 0, "zero_y": zero_y, "s": s}
+            numbers |= {"factor_x": min(factor_x, 4210751), "factor_other": min(factor_other, 4210751)}
+            numbers["factor_x"] = max(numbers["factor_x"], -4210751)
+            equal(Case(Record("add", ("x", "other"), ("y",), numbers), ((17,), (17,))), (ends(17), ends(17)[::-1]))
+
+
 # Golden vectors
 
 
