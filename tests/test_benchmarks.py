@@ -339,6 +339,44 @@ def test_turns_time_every_call_and_take_the_best():
     assert all(0 < row["best"] <= row["median"] for row in times.values())
 
 
+def test_flushing_touches_every_array_and_changes_none():
+    """A processor without the instruction gives None; arrays keep their numbers; what is no memory is refused."""
+    pytest.importorskip("cffi")
+    try:
+        ffi, lib = limits.limits()
+    except RuntimeError as none:
+        pytest.skip(str(none))
+    arrays = [np.arange(1000, dtype=np.int32), np.arange(7, dtype=np.int8)]
+    flush = limits.flusher(arrays)
+    assert (flush is None) == (lib.uvlm_flush(ffi.from_buffer("int8_t[]", arrays[1]), 7) < 0)
+    assert lib.uvlm_flush(ffi.NULL, 7) == lib.uvlm_flush(ffi.from_buffer("int8_t[]", arrays[1]), 0) == -1
+    if flush is not None:
+        flush()
+    assert (arrays[0] == np.arange(1000)).all() and (arrays[1] == np.arange(7)).all()
+
+
+def test_steps_far_and_near_are_measured_beside_reading():
+    """Far, each call and the reading are flushed before every turn; near, each comes after a few of its own."""
+    pytest.importorskip("cffi")
+    try:
+        limits.limits()
+    except RuntimeError as none:
+        pytest.skip(str(none))
+    buffer, seen = np.ones(4096, np.int8), {"a": 0, "flush a": 0, "flush read": 0}
+
+    def count(name: str) -> None:
+        seen[name] += 1
+
+    calls = {"a": lambda: count("a")}
+    row, times = int8_steps.beside_reading(buffer, "plain", calls, 5)
+    assert seen == {"a": 5 * (1 + int8_steps.NEAR), "flush a": 0, "flush read": 0}
+    assert row["GB/s"] > 0 and times.keys() == {"read", "a"}
+    flushes = {"read": lambda: count("flush read"), "a": lambda: count("flush a")}
+    int8_steps.beside_reading(buffer, "plain", calls, 5, flushes)
+    assert seen["a"] == 5 * (1 + int8_steps.NEAR) + 5 and seen["flush a"] == 5
+    assert seen["flush read"] == 5 + 60 * len(limits.STREAMS)
+
+
 def test_placed_constants_are_the_same_numbers_in_one_block():
     """Every array keeps its numbers and type, begins at a whole line of the cache, and shares one block's memory."""
     arrays = {"weight": np.arange(-60, 60, dtype=np.int8).reshape(8, 15), "bias": np.arange(8, dtype=np.int32)}
